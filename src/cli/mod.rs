@@ -1,0 +1,1 @@
+//! The operator commands: `members`, `services`, `leader`, `why`, `events`, `leave` and `keygen`.

@@ -1,0 +1,1 @@
+//! Configuration: flags, environment and file, parsed and checked once.

@@ -1,0 +1,1 @@
+//! `meshnode dev`: a whole mesh on one machine, which checks what it claims.

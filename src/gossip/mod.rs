@@ -1,0 +1,1 @@
+//! Gossip: manifests and load of all members, spread by adverts and repaired by anti-entropy.

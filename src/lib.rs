@@ -1,0 +1,40 @@
+//! meshnode: a service mesh without a coordinator.
+//!
+//! The protocol is a pure state machine, [`mesh::Mesh`], driven by `handle`, `poll_output` and `poll_timeout`.
+//! It reads no clock, opens no socket and draws no entropy. Everything that touches the world is behind the
+//! feature `net`. A module imports only from floors below its own; `ARCHITECTURE.md` shows them.
+//!
+//! | floor | modules |
+//! |---|---|
+//! | programs | `dev`, `cli` |
+//! | the loop | `node` |
+//! | the world | `transport`, `router::proxy`, `probe::checker`, `summary::stores`, `admin`, `config` |
+//! | composition | [`mesh`] |
+//! | machines | [`membership`], [`gossip`], [`election`], [`summary`], [`router`], [`probe`] |
+//! | values | [`view`], [`wire`], [`manifest`], [`id`], [`time`] |
+
+pub mod election;
+pub mod gossip;
+pub mod id;
+pub mod manifest;
+pub mod membership;
+pub mod mesh;
+pub mod probe;
+pub mod router;
+pub mod summary;
+pub mod time;
+pub mod view;
+pub mod wire;
+
+#[cfg(feature = "net")]
+pub mod admin;
+#[cfg(feature = "net")]
+pub mod cli;
+#[cfg(feature = "net")]
+pub mod config;
+#[cfg(feature = "net")]
+pub mod dev;
+#[cfg(feature = "net")]
+pub mod node;
+#[cfg(feature = "net")]
+pub mod transport;

@@ -1,0 +1,1 @@
+//! The stores of the summary: a file, and Cloudflare Workers KV over REST.
