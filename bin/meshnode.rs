@@ -1,1 +1,3 @@
+//! The `meshnode` program.
+
 fn main() {}

@@ -35,6 +35,8 @@ pub mod config;
 #[cfg(feature = "net")]
 pub mod dev;
 #[cfg(feature = "net")]
+pub mod metrics;
+#[cfg(feature = "net")]
 pub mod node;
 #[cfg(feature = "net")]
 pub mod transport;

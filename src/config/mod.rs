@@ -1,1 +1,5 @@
 //! Configuration: flags, environment and file, parsed and checked once.
+
+mod service;
+
+pub use service::{Check, ServiceConfig};
