@@ -1,1 +1,238 @@
 //! Gossip: manifests and load of all members, spread by adverts and repaired by anti-entropy.
+//!
+//! Every manifest has one writer, so the higher (epoch, seq) wins and a merge is idempotent and commutative. A new one
+//! is advertised as a fact and pushed along when small, else pulled over a link from whoever told of it. Two nodes
+//! whose roots differ compare bucket sums and exchange what differs: never the whole state, and nothing at all while
+//! the roots agree. Tombstones are part of the digest and travel with their age, so the dead cannot come back; a
+//! manifest ages wherever it lies and routes only while its owner is alive in the membership view.
+//!
+//! This machine does not judge liveness: it reports what it learned, and is told what to cover (`digest.set`).
+
+mod digest;
+mod fetch;
+mod load;
+mod store;
+mod sync;
+
+#[cfg(test)]
+mod tests;
+
+pub use digest::{Digest, Leaf, Since};
+pub use load::{Loads, QuantisedLoad};
+pub use store::{Held, Offer, Store};
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::id::{IdHash, ManifestVersion, NodeId, Version};
+use crate::manifest::Manifest;
+use crate::time::{Duration, Instant};
+use crate::wire::WireError;
+use crate::wire::link::{Ask, EntryState, Reply};
+use crate::wire::manifest::SignedManifest;
+use fetch::Wants;
+use sync::Session;
+
+/// Whom to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// A member; its address is known.
+    Member(IdHash),
+    /// Somebody who answered a join from this address.
+    Contact {
+        /// Who.
+        id: NodeId,
+        /// Where.
+        addr: SocketAddr,
+    },
+}
+
+impl Peer {
+    /// The peer's short name.
+    pub fn hash(&self) -> IdHash {
+        match self {
+            Self::Member(hash) => *hash,
+            Self::Contact { id, .. } => id.hash(),
+        }
+    }
+}
+
+/// Names a question that is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Token(u64);
+
+/// What gossip wants to be done or known.
+#[derive(Debug)]
+pub enum Output {
+    /// Ask a peer over a link; `handle_reply` gets the answer.
+    Ask {
+        /// Whom.
+        to: Peer,
+        /// Names the question.
+        token: Token,
+        /// What.
+        ask: Ask,
+    },
+    /// A newer manifest is held.
+    Manifest(Arc<Manifest>, u64),
+    /// A claim about a member's liveness came with anti-entropy.
+    Claim {
+        /// The member.
+        id: NodeId,
+        /// Its version.
+        version: Version,
+        /// Alive, dead or left.
+        state: EntryState,
+        /// The age of a tombstone.
+        age: Duration,
+        /// Who told.
+        teller: IdHash,
+    },
+    /// A peer holds the same as this node.
+    Matched(IdHash),
+    /// A manifest was refused.
+    Refused(String),
+}
+
+/// Differing roots are left alone for this long: facts on their way often settle them.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The gossip machine of one node.
+#[derive(Debug)]
+pub struct Gossip {
+    own: IdHash,
+    cluster: String,
+    /// The manifests, the own one included.
+    pub store: Store,
+    /// What anti-entropy compares.
+    pub digest: Digest,
+    /// How busy everyone is.
+    pub loads: Loads,
+    wants: Wants,
+    session: Option<Session>,
+    next_token: u64,
+    /// When something was last learned.
+    last_news: Instant,
+    /// When the bucket vector is compared although the roots agree.
+    next_full_compare: Instant,
+    outputs: VecDeque<Output>,
+}
+
+impl Gossip {
+    /// An empty machine.
+    pub fn new(own: IdHash, cluster: &str, now: Instant) -> Self {
+        Self {
+            own,
+            cluster: cluster.to_owned(),
+            store: Store::default(),
+            digest: Digest::new(cluster),
+            loads: Loads::default(),
+            wants: Wants::default(),
+            session: None,
+            next_token: 0,
+            last_news: now,
+            next_full_compare: now + sync::FULL_COMPARE_INTERVAL,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Somebody holds a manifest that may be newer than what is held here.
+    pub fn want(&mut self, subject: IdHash, version: ManifestVersion, teller: IdHash, now: Instant) {
+        let is_news = self.store.version(subject).is_none_or(|held| held < version);
+        if subject != self.own && is_news {
+            self.wants.add(subject, version, teller, now);
+        }
+    }
+
+    /// The bytes of a manifest arrived, `age` after it was first accepted anywhere.
+    pub fn handle_manifest(&mut self, bytes: &[u8], age: Duration, now: Instant) {
+        match self.take_manifest(bytes, age, now) {
+            Ok(()) => {}
+            Err(error) => self.outputs.push_back(Output::Refused(error.to_string())),
+        }
+    }
+
+    fn take_manifest(&mut self, bytes: &[u8], age: Duration, now: Instant) -> Result<(), WireError> {
+        let signed = SignedManifest::verify(bytes)?;
+        let manifest = Arc::clone(signed.manifest());
+        if manifest.cluster != self.cluster {
+            return Err(WireError::Field { what: "manifest", field: "cluster" });
+        }
+        let owner = manifest.id.hash();
+        if owner == self.own {
+            return Ok(());
+        }
+        let hash = signed.hash();
+        let version = manifest.version;
+        if self.store.offer(owner, signed, age, now) == Offer::Accepted {
+            self.wants.satisfy(owner, version);
+            self.last_news = now;
+            self.outputs.push_back(Output::Manifest(manifest, hash));
+        }
+        Ok(())
+    }
+
+    /// A member told the root of its digest.
+    pub fn handle_root(&mut self, peer: IdHash, root: u64, now: Instant) {
+        if root == self.digest.root() && now < self.next_full_compare {
+            self.outputs.push_back(Output::Matched(peer));
+        } else if now.since(self.last_news) >= PATIENCE || root == self.digest.root() {
+            self.start_sync(Peer::Member(peer), now);
+        }
+    }
+
+    /// Something else than gossip learned news: differing roots are expected for a while.
+    pub fn note_news(&mut self, now: Instant) {
+        self.last_news = now;
+    }
+
+    /// A peer asks something over a link.
+    pub fn handle_ask(&mut self, from: NodeId, ask: &Ask, now: Instant) -> Option<Reply> {
+        match ask {
+            Ask::Digest(digest) => Some(self.answer_digest(digest, now)),
+            Ask::Fetch(fetch) => Some(Reply::Fetch(self.records(&fetch.subjects, now))),
+            Ask::Push(records) => Some(self.take_push(from, records, now)),
+            // The write record is the summary's business.
+            Ask::Keep(_) => None,
+        }
+    }
+
+    /// The answer to a question, or none.
+    pub fn handle_reply(&mut self, token: Token, reply: Option<Reply>, now: Instant) {
+        if self.session.as_ref().is_some_and(|session| session.token == token) {
+            self.continue_sync(reply, now);
+        } else {
+            self.finish_fetch(token, reply, now);
+        }
+    }
+
+    /// Time passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.fetch_wanted(now);
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When `handle_timeout` is next due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.wants.next_due()
+    }
+
+    /// Forgets all about a member.
+    pub fn forget(&mut self, member: IdHash) {
+        self.store.forget(member);
+        self.loads.forget(member);
+        self.digest.set(member, None);
+    }
+
+    fn ask(&mut self, to: Peer, ask: Ask) -> Token {
+        self.next_token += 1;
+        let token = Token(self.next_token);
+        self.outputs.push_back(Output::Ask { to, token, ask });
+        token
+    }
+}

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::id::{IdHash, NodeId, ServiceName};
+use crate::id::{NodeId, ServiceName};
 use crate::manifest::{Capabilities, Route};
+use crate::membership::Destination;
 use crate::probe;
 use crate::summary;
 use crate::time::Duration;
@@ -75,6 +76,8 @@ pub enum LocalChange {
     Load(Load),
     /// It takes nothing new.
     Draining,
+    /// It took a higher epoch, persisted before, because the mesh knew one.
+    Epoch(u64),
 }
 
 /// Names a request over a link; unique within its sender's boot.
@@ -142,22 +145,6 @@ pub enum Persist {
     WriteRecord(Vec<u8>),
     /// The addresses of members, the dead of the last 72 hours included; for rejoining.
     Peers(Vec<SocketAddr>),
-}
-
-/// Where a datagram goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Destination {
-    /// To a member; only it can open the seal.
-    Member {
-        /// Hash of its id.
-        id: IdHash,
-        /// Where it is, or where its question came from.
-        addr: SocketAddr,
-    },
-    /// To whoever holds this address (a Join).
-    Address(SocketAddr),
-    /// To the configured seed of this index, resolved anew (a Join).
-    Seed(usize),
 }
 
 /// Something that users want to know: a hint, never the truth. The truth is the `View`.

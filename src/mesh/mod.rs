@@ -3,8 +3,8 @@
 mod config;
 mod io;
 
+pub use crate::membership::Destination;
 pub use config::{Boot, Config, StoreConfig};
 pub use io::{
-    Destination, Event, Input, LINK_REQUEST_TIMEOUT, LinkFailure, LocalChange, Output, Persist, Refused,
-    RequestId,
+    Event, Input, LINK_REQUEST_TIMEOUT, LinkFailure, LocalChange, Output, Persist, Refused, RequestId,
 };

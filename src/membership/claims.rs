@@ -1,0 +1,274 @@
+//! Applying what is said about members: the transitions between alive, suspect, dead and left.
+
+use std::net::SocketAddr;
+
+use super::{
+    Claim, FactKind, MAX_INCARNATION_JUMP, MAX_MEMBERS, MAX_NOTICES_PER_SECOND, Member, Membership, Output,
+    Suspicion, TOMBSTONE_FADES, kind_of,
+};
+use crate::id::{IdHash, NodeId, Version};
+use crate::time::{Duration, Instant};
+use crate::view::Status;
+use crate::wire::Fact;
+use rand::RngExt as _;
+
+impl Membership {
+    /// A verified manifest names a member: it is new, has a new boot, or a new address.
+    ///
+    /// `manifest_hash` names the manifest in the fact that tells others of a new member.
+    pub fn introduce(
+        &mut self,
+        id: NodeId,
+        epoch: u64,
+        addr: Option<SocketAddr>,
+        manifest_hash: u64,
+        now: Instant,
+    ) {
+        let hash = id.hash();
+        if hash == self.hash {
+            return;
+        }
+        let claim = Claim { version: Version { epoch, incarnation: 0 }, status: Status::Alive };
+        if let Some(member) = self.members.get_mut(&hash) {
+            if epoch < member.claim.version.epoch {
+                return;
+            }
+            member.addr = addr;
+            if epoch == member.claim.version.epoch {
+                return;
+            }
+            self.change(hash, claim, self.hash, Duration::ZERO, now);
+        } else {
+            if self.members.len() >= MAX_MEMBERS {
+                self.outputs.push_back(Output::Refused(format!("member {id} is beyond {MAX_MEMBERS}")));
+                return;
+            }
+            self.members.insert(hash, Member::new(id, claim, addr, now));
+            self.enlist(hash);
+            self.outputs.push_back(Output::Joined(id));
+            self.outputs.push_back(Output::Changed(hash));
+        }
+        self.joining.met = true;
+        let joined = Fact { by: manifest_hash, ..Fact::about(hash, claim.version, FactKind::Joined) };
+        self.disseminate(joined, now);
+    }
+
+    /// Anti-entropy brought a tombstone of a member, with its age.
+    ///
+    /// Death by hearsay is only a suspicion to whoever holds the member alive: it may refute it.
+    pub fn handle_tombstone(
+        &mut self,
+        id: NodeId,
+        claim: Claim,
+        age: Duration,
+        teller: IdHash,
+        now: Instant,
+    ) {
+        let hash = id.hash();
+        if age >= TOMBSTONE_FADES {
+            return;
+        }
+        if hash == self.hash || self.members.contains_key(&hash) {
+            let held_alive = self.members.get(&hash).is_some_and(Member::is_live);
+            let status =
+                if held_alive && claim.status == Status::Dead { Status::Suspect } else { claim.status };
+            self.handle_claim(hash, Claim { status, ..claim }, teller, teller, now);
+        } else if self.members.len() < MAX_MEMBERS {
+            let mut tombstone = Member::new(id, claim, None, now);
+            tombstone.hold(Claim { status: Status::Alive, ..claim }, Duration::ZERO, now);
+            tombstone.hold(claim, age, now);
+            self.members.insert(hash, tombstone);
+            self.outputs.push_back(Output::Changed(hash));
+        }
+    }
+
+    /// A fact about liveness arrived.
+    pub fn handle_fact(&mut self, fact: &Fact, teller: IdHash, now: Instant) {
+        let status = match fact.kind() {
+            FactKind::Alive | FactKind::Joined => Status::Alive,
+            FactKind::Suspect => Status::Suspect,
+            FactKind::Dead => Status::Dead,
+            FactKind::Left => Status::Left,
+            FactKind::Manifest | FactKind::Load | FactKind::Coordinator | FactKind::Unknown => return,
+        };
+        let accuser = if fact.by == 0 || status != Status::Suspect { teller } else { IdHash(fact.by) };
+        let claim = Claim { version: fact.version(), status };
+        self.handle_claim(IdHash(fact.subject), claim, accuser, teller, now);
+    }
+
+    /// Something is said about a member by `teller`; `accuser` is who says so first, for suspicions.
+    pub fn handle_claim(
+        &mut self,
+        subject: IdHash,
+        claim: Claim,
+        accuser: IdHash,
+        teller: IdHash,
+        now: Instant,
+    ) {
+        if subject == self.hash {
+            self.handle_claim_about_self(claim, teller, now);
+            return;
+        }
+        let held = self.members.get(&subject).map(|member| member.claim);
+        let is_new_boot = held.is_none_or(|held| claim.version.epoch > held.version.epoch);
+        if is_new_boot && claim.status.is_live() {
+            self.outputs.push_back(Output::Wanted { subject, epoch: claim.version.epoch, teller });
+            return;
+        }
+        let Some(held) = held else { return };
+        if jumps(held.version, claim.version) {
+            self.outputs.push_back(Output::Refused(format!("incarnation of {subject} jumps")));
+            return;
+        }
+        if claim.supersedes(held) {
+            self.change(subject, claim, accuser, Duration::ZERO, now);
+        } else if claim == held && claim.status == Status::Suspect {
+            self.confirm(subject, accuser, now);
+        }
+    }
+
+    /// A datagram came from the member itself, which is alive at `version`; `source` is where a notice reaches it.
+    pub(super) fn handle_heard(&mut self, from: IdHash, version: Version, source: SocketAddr, now: Instant) {
+        let Some(member) = self.members.get_mut(&from) else { return };
+        member.last_heard = now;
+        let held = member.claim;
+        if version > held.version {
+            let claim = Claim { version, status: Status::Alive };
+            self.handle_claim(from, claim, from, from, now);
+        } else if held.status == Status::Dead && self.may_notify(now) {
+            // It does not know that it is held dead; the datagram will say so, and it comes back.
+            self.send(super::Destination::Member { id: from, addr: source }, None);
+        }
+    }
+
+    /// What a member must be told about itself before anything else (Lifeguard's buddy system).
+    pub(super) fn accusation(&self, subject: IdHash) -> Option<Fact> {
+        let member = self.members.get(&subject)?;
+        match member.claim.status {
+            Status::Suspect | Status::Dead => {
+                let fact = Fact::about(subject, member.claim.version, kind_of(member.claim.status));
+                Some(Fact { by: self.hash.0, ..fact })
+            }
+            Status::Alive | Status::Left => None,
+        }
+    }
+
+    pub(super) fn suspect(&mut self, subject: IdHash, now: Instant) {
+        let Some(member) = self.members.get(&subject) else { return };
+        let claim = Claim { version: member.claim.version, status: Status::Suspect };
+        self.handle_claim(subject, claim, self.hash, self.hash, now);
+    }
+
+    pub(super) fn expire_suspicions(&mut self, now: Instant) {
+        let due = |(hash, suspicion): (&IdHash, &Suspicion)| (suspicion.deadline() <= now).then_some(*hash);
+        let due: Vec<IdHash> = self.suspicions.iter().filter_map(due).collect();
+        for subject in due {
+            let Some(member) = self.members.get(&subject) else { continue };
+            let claim = Claim { version: member.claim.version, status: Status::Dead };
+            let id = member.id;
+            self.evidence(id, "the suspicion timer ran out: dead".to_owned());
+            self.change(subject, claim, self.hash, Duration::ZERO, now);
+        }
+    }
+
+    fn handle_claim_about_self(&mut self, claim: Claim, teller: IdHash, now: Instant) {
+        if claim.version.epoch > self.version.epoch {
+            self.outputs.push_back(Output::EpochBehind(claim.version.epoch));
+            return;
+        }
+        let is_accusation = claim.status != Status::Alive && claim.version >= self.version;
+        let is_ahead = claim.version > self.version;
+        if self.leaving.is_some() || !(is_accusation || is_ahead) {
+            return;
+        }
+        if jumps(self.version, claim.version) {
+            self.outputs.push_back(Output::Refused("incarnation of this node jumps".to_owned()));
+            return;
+        }
+        self.version.incarnation = claim.version.incarnation + 1;
+        if claim.status == Status::Suspect {
+            self.awareness.handle_refutation();
+        }
+        let text = format!("held {} by {teller}: refuted", claim.status.as_str());
+        self.evidence(self.id, text);
+        self.disseminate(Fact::about(self.hash, self.version, FactKind::Alive), now);
+        self.outputs.push_back(Output::Changed(self.hash));
+        self.send_to_member(teller, None);
+    }
+
+    /// Holds a claim that supersedes what was held, and tells others.
+    fn change(&mut self, subject: IdHash, claim: Claim, accuser: IdHash, age: Duration, now: Instant) {
+        let (members, period) = (self.live_count(), super::PERIOD);
+        let Some(member) = self.members.get_mut(&subject) else { return };
+        let (id, held) = (member.id, member.claim);
+        member.hold(claim, age, now);
+        self.suspicions.remove(&subject);
+        match (held.status.is_live(), claim.status.is_live()) {
+            (true, false) => self.order.retain(|id| *id != subject),
+            (false, true) => self.enlist(subject),
+            (true, true) | (false, false) => {}
+        }
+        match claim.status {
+            Status::Alive => {
+                let is_new_boot = claim.version.epoch > held.version.epoch;
+                if is_new_boot || held.status == Status::Left {
+                    self.outputs.push_back(Output::Joined(id));
+                } else if held.status != Status::Alive {
+                    self.evidence(id, format!("refuted at incarnation {}", claim.version.incarnation));
+                    self.outputs.push_back(Output::Refuted(id));
+                }
+            }
+            Status::Suspect => {
+                let suspicion = Suspicion::new(accuser, members, period, now);
+                let wait = suspicion.deadline().since(now).as_secs_f64();
+                self.suspicions.insert(subject, suspicion);
+                self.evidence(id, format!("suspected by {accuser}, dead in {wait:.1} s unless refuted"));
+                self.outputs.push_back(Output::Suspected { subject: id, accuser });
+            }
+            Status::Dead => {
+                self.evidence(id, format!("dead, as {accuser} says"));
+                self.outputs.push_back(Output::Died(id));
+            }
+            Status::Left => self.outputs.push_back(Output::Departed(id)),
+        }
+        self.outputs.push_back(Output::Changed(subject));
+        let by = if claim.status == Status::Suspect { accuser.0 } else { 0 };
+        self.disseminate(Fact { by, ..Fact::about(subject, claim.version, kind_of(claim.status)) }, now);
+    }
+
+    fn confirm(&mut self, subject: IdHash, accuser: IdHash, now: Instant) {
+        let Some(suspicion) = self.suspicions.get_mut(&subject) else { return };
+        if !suspicion.confirm(accuser) {
+            return;
+        }
+        let wait = suspicion.deadline().since(now).as_secs_f64();
+        let Some(member) = self.members.get(&subject) else { return };
+        let (id, version) = (member.id, member.claim.version);
+        self.evidence(id, format!("confirmed by {accuser}, dead in {wait:.1} s unless refuted"));
+        self.disseminate(Fact { by: accuser.0, ..Fact::about(subject, version, FactKind::Suspect) }, now);
+    }
+
+    /// Takes a live member into the ping order, at a random place so that a newcomer does not wait a whole turn.
+    fn enlist(&mut self, hash: IdHash) {
+        let place = self.rng.random_range(0..=self.order.len());
+        self.order.insert(place, hash);
+        if place < self.next {
+            self.next += 1;
+        }
+    }
+
+    fn may_notify(&mut self, now: Instant) -> bool {
+        let (since, sent) = self.notices;
+        if now.since(since) >= Duration::from_secs(1) {
+            self.notices = (now, 1);
+            return true;
+        }
+        self.notices.1 = sent + 1;
+        sent < MAX_NOTICES_PER_SECOND
+    }
+}
+
+fn jumps(held: Version, claimed: Version) -> bool {
+    let base = if claimed.epoch == held.epoch { held.incarnation } else { 0 };
+    claimed.incarnation > base.saturating_add(MAX_INCARNATION_JUMP)
+}

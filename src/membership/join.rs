@@ -1,0 +1,173 @@
+//! Coming and going: finding the mesh through seeds and former peers, healing partitions, and leaving.
+
+use std::net::SocketAddr;
+
+use rand::{Rng as _, RngExt as _};
+
+use super::timer::Timer;
+use super::{Destination, Member, Membership, Output};
+use crate::id::{IdHash, NodeId};
+use crate::time::{Duration, Instant};
+use crate::view::Status;
+use crate::wire::packet::{Join, JoinAck};
+use crate::wire::{Body, Fact, FactKind};
+
+/// Between two tries to join, at first and at most.
+const JOIN_INTERVAL: Duration = Duration::from_secs(1);
+const MAX_JOIN_INTERVAL: Duration = Duration::from_secs(15);
+
+/// After this long without an answer somebody should know.
+const UNANSWERED_AFTER: Duration = Duration::from_secs(10);
+
+/// Former peers that each try asks besides the seeds.
+const PEERS_PER_TRY: usize = 4;
+
+/// Contacts of dead and seed addresses per second, of all members together.
+const HEAL_RATE: f64 = 3.0;
+const HEAL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Joins whose answers are still accepted.
+const MAX_TOKENS: usize = 64;
+
+/// How often, how far apart, and to how many members a leave is told directly; the rest hear it from them.
+const LEAVE_ROUNDS: u32 = 3;
+const LEAVE_INTERVAL: Duration = Duration::from_millis(100);
+const LEAVE_FANOUT: usize = 32;
+
+/// The way into the mesh.
+#[derive(Debug)]
+pub(super) struct Joining {
+    seeds: usize,
+    peers: Vec<SocketAddr>,
+    tokens: Vec<u64>,
+    interval: Duration,
+    pub(super) met: bool,
+}
+
+impl Joining {
+    pub(super) const fn new(seeds: usize, peers: Vec<SocketAddr>) -> Self {
+        Self { seeds, peers, tokens: Vec::new(), interval: JOIN_INTERVAL, met: false }
+    }
+}
+
+impl Membership {
+    /// Whether this node was told of others: without seeds and former peers it is the first of its mesh.
+    pub const fn has_contacts(&self) -> bool {
+        self.joining.seeds > 0 || !self.joining.peers.is_empty()
+    }
+
+    /// Tells everyone that this node leaves; `Output::Left` says when that is done.
+    pub fn leave(&mut self, now: Instant) {
+        if self.leaving.is_none() {
+            self.leaving = Some(LEAVE_ROUNDS);
+            self.timers.stop(Timer::Join);
+            self.timers.stop(Timer::Heal);
+            self.outputs.push_back(Output::Changed(self.hash));
+            self.dissemination.add(Fact::about(self.hash, self.version, FactKind::Left));
+            self.continue_leave(now);
+        }
+    }
+
+    pub(super) fn start_joining(&mut self, now: Instant) {
+        if self.has_contacts() {
+            self.timers.set(Timer::Join, now);
+            self.timers.set(Timer::Unanswered, now + UNANSWERED_AFTER);
+        }
+        self.timers.set(Timer::Heal, now + HEAL_INTERVAL);
+    }
+
+    pub(super) fn join(&mut self, now: Instant) {
+        if self.joining.met {
+            return;
+        }
+        for seed in 0..self.joining.seeds {
+            self.send_join(Destination::Seed(seed));
+        }
+        let peers = &self.joining.peers;
+        let start = if peers.is_empty() { 0 } else { self.rng.random_range(0..peers.len()) };
+        let asked: Vec<SocketAddr> =
+            peers.iter().cycle().skip(start).take(PEERS_PER_TRY.min(peers.len())).copied().collect();
+        for addr in asked {
+            self.send_join(Destination::Address(addr));
+        }
+        let interval = self.joining.interval;
+        self.joining.interval = (interval * 3 / 2).min(MAX_JOIN_INTERVAL);
+        self.timers.set(Timer::Join, now + interval.mul_f64(self.rng.random_range(0.8..1.2)));
+    }
+
+    /// At a rate that does not grow with the mesh, somebody asks a dead or a seed address: so partitions heal.
+    pub(super) fn heal(&mut self, now: Instant) {
+        self.timers.set(Timer::Heal, now + HEAL_INTERVAL);
+        #[expect(clippy::cast_precision_loss, reason = "a count of members is far below 2^52")]
+        let chance = HEAL_RATE / self.live_count() as f64;
+        if !self.joining.met || self.rng.random_range(0.0..1.0) >= chance {
+            return;
+        }
+        let dead = |member: &&Member| member.claim.status == Status::Dead;
+        let dead: Vec<SocketAddr> =
+            self.members.values().filter(dead).filter_map(|member| member.addr).collect();
+        let lost: Vec<SocketAddr> =
+            self.joining.peers.iter().copied().filter(|peer| !self.holds(*peer)).collect();
+        let candidates = dead.len() + lost.len() + self.joining.seeds;
+        if candidates == 0 {
+            return;
+        }
+        let drawn = self.rng.random_range(0..candidates);
+        let to = match dead.iter().chain(&lost).nth(drawn) {
+            Some(addr) => Destination::Address(*addr),
+            None => Destination::Seed(drawn - dead.len() - lost.len()),
+        };
+        self.send_join(to);
+    }
+
+    pub(super) fn handle_join(&mut self, join: &Join, sender: Destination) {
+        if self.leaving.is_some() {
+            return;
+        }
+        let id = self.id.public_key().to_vec();
+        self.send(sender, Some(Body::JoinAck(JoinAck { id, token: join.token, root: 0 })));
+    }
+
+    pub(super) fn handle_join_ack(&mut self, ack: &JoinAck, from: IdHash, source: SocketAddr, now: Instant) {
+        let Ok(key) = <[u8; 32]>::try_from(ack.id.as_slice()) else { return };
+        let id = NodeId::from_public_key(key);
+        if id.hash() != from || !self.joining.tokens.contains(&ack.token) {
+            return;
+        }
+        self.timers.stop(Timer::Unanswered);
+        self.outputs.push_back(Output::Contact { id, addr: source, root: ack.root });
+        if self.joining.met {
+            return;
+        }
+        // Until a manifest was exchanged nobody was met; the next try comes if that fails.
+        self.timers.set(Timer::Join, now + MAX_JOIN_INTERVAL / 3);
+    }
+
+    pub(super) fn continue_leave(&mut self, now: Instant) {
+        match self.leaving {
+            None => {}
+            Some(0) => self.outputs.push_back(Output::Left),
+            Some(rounds) => {
+                self.leaving = Some(rounds - 1);
+                for id in self.sample(LEAVE_FANOUT, |_| true) {
+                    self.send_to_member(id, None);
+                }
+                self.timers.set(Timer::Leave, now + LEAVE_INTERVAL);
+            }
+        }
+    }
+
+    fn holds(&self, addr: SocketAddr) -> bool {
+        self.members.values().any(|member| member.addr == Some(addr))
+    }
+
+    fn send_join(&mut self, to: Destination) {
+        let token = self.rng.next_u64();
+        if self.joining.tokens.len() == MAX_TOKENS {
+            self.joining.tokens.remove(0);
+        }
+        self.joining.tokens.push(token);
+        let id = self.id.public_key().to_vec();
+        self.send(to, Some(Body::Join(Join { id, token, root: 0 })));
+    }
+}
