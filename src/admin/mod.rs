@@ -1,10 +1,20 @@
 //! The admin API, the metrics and the health endpoints.
 
+mod events;
 #[cfg(test)]
 mod fixture;
+mod guard;
 mod journal;
+pub mod model;
 mod moment;
+mod refusal;
+mod report;
+mod routes;
+mod serve;
+#[cfg(test)]
+mod tests;
 mod token;
+mod why;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,6 +32,8 @@ pub use journal::{
     EVENTS, EVIDENCE_LINES, EVIDENCE_SUBJECTS, EventRecord, EvidenceLine, Journal, Occurrence, WorkerRef,
 };
 pub use moment::Moment;
+pub use routes::{metrics_router, read_only_router, router};
+pub use serve::serve;
 pub use token::{Token, TokenError};
 
 /// What the API shows and whom it asks for changes. Cloning shares it.

@@ -88,6 +88,20 @@ impl WorkerRef {
 }
 
 impl Occurrence {
+    /// The name used in JSON and as the name of the server-sent event.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Joined(_) => "joined",
+            Self::Suspect { .. } => "suspect",
+            Self::Dead(_) => "dead",
+            Self::Left(_) => "left",
+            Self::Refuted(_) => "refuted",
+            Self::Health { .. } => "health",
+            Self::Leader { .. } => "leader",
+            Self::Write { .. } => "write",
+        }
+    }
+
     /// What users see of `event`; `None` when it is for logs, counters or `why` alone.
     pub(super) fn of(event: &Event, view: &View) -> Option<Self> {
         let worker = |id: &NodeId| WorkerRef::of(*id, view);
