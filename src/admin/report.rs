@@ -20,6 +20,7 @@ pub(super) fn workers(view: &View, moment: Moment) -> Vec<Worker> {
 
 fn worker(view: &View, member: &MemberView, moment: Moment) -> Worker {
     let manifest = member.manifest.as_deref();
+    let load = member.load.filter(|_| member.status.is_live());
     Worker {
         worker_id: member.id,
         name: manifest.map(|manifest| manifest.name.clone()).unwrap_or_default(),
@@ -37,9 +38,9 @@ fn worker(view: &View, member: &MemberView, moment: Moment) -> Worker {
         incarnation: member.version.incarnation,
         first_seen: moment.timestamp(member.first_seen),
         last_heartbeat: moment.timestamp(last_heard(view, member, moment)),
-        current_load: member.load.map(|load| load.busy),
-        available_memory: member.load.map(|load| load.available_memory),
-        in_flight: member.load.map(|load| load.in_flight),
+        current_load: load.map(|load| load.busy),
+        available_memory: load.map(|load| load.available_memory),
+        in_flight: load.map(|load| load.in_flight),
         capabilities: manifest.map(|manifest| manifest.capabilities.clone()),
         services: manifest.map(|manifest| services_of(member, manifest)).unwrap_or_default(),
         meshnode_version: not_empty(manifest, |manifest| &manifest.meshnode_version),
