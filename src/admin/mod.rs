@@ -1,1 +1,71 @@
 //! The admin API, the metrics and the health endpoints.
+
+mod events;
+#[cfg(test)]
+mod fixture;
+mod guard;
+mod journal;
+pub mod model;
+mod moment;
+mod refusal;
+mod report;
+mod routes;
+mod serve;
+#[cfg(test)]
+mod tests;
+mod token;
+mod why;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::config::ServiceConfig;
+use crate::id::ServiceName;
+use crate::metrics::Metrics;
+use crate::node::clock::Clock;
+use crate::view::View;
+
+pub use journal::{
+    EVENTS, EVIDENCE_LINES, EVIDENCE_SUBJECTS, EventRecord, EvidenceLine, Journal, Occurrence, WorkerRef,
+};
+pub use moment::Moment;
+pub use routes::{metrics_router, read_only_router, router};
+pub use serve::serve;
+pub use token::{Token, TokenError};
+
+/// What the API shows and whom it asks for changes. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// What the node knows.
+    pub views: watch::Receiver<Arc<View>>,
+    /// What happened.
+    pub journal: Arc<Journal>,
+    /// Who makes the changes.
+    pub commands: mpsc::Sender<Command>,
+    /// Shown at `/metrics`.
+    pub metrics: Metrics,
+    /// The services of this node, as they are configured now.
+    pub services: watch::Receiver<Arc<BTreeMap<ServiceName, ServiceConfig>>>,
+    /// Turns the view's instants into wall-clock times.
+    pub clock: Clock,
+    /// The summary's store, as configured.
+    pub store: String,
+    /// Whoever calls must name it, when it is set.
+    pub token: Option<Token>,
+    /// Where the admin API listens; its host is accepted as `Host`.
+    pub addr: SocketAddr,
+}
+
+/// A change that somebody asks for over the API; the node makes it and answers.
+#[derive(Debug)]
+pub enum Command {
+    /// Drain, tell everyone, exit.
+    Leave,
+    /// Add a service to this node, or replace the one of the same name; an error says why it was refused.
+    PutService(Box<ServiceConfig>, oneshot::Sender<Result<(), String>>),
+    /// Remove a service of this node; answers whether there was one.
+    DeleteService(ServiceName, oneshot::Sender<Result<bool, String>>),
+}

@@ -1,6 +1,227 @@
 //! Routing: which instance gets a request, and what becomes of one that failed.
 //!
-//! The policy here is pure and is driven by `proxy`, which is behind the feature `net`.
+//! The policy here is pure and is driven by `proxy`, which is behind the feature `net`: for each attempt `pick`
+//! and `begin` (under one lock), `answered` when the head of the answer is there, `finish` when all is over.
 
+mod balance;
+mod endpoint;
+mod ewma;
+mod explain;
+mod fleet;
+mod outlier;
 #[cfg(feature = "net")]
 pub mod proxy;
+mod reason;
+mod request;
+mod retry;
+mod select;
+mod selector;
+mod split;
+mod summary;
+mod table;
+mod unavailable;
+
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::id::NodeId;
+use crate::manifest::Route;
+use crate::time::{Duration, Instant};
+use crate::view::View;
+use endpoint::Endpoint;
+use table::Table;
+
+pub use reason::Reason;
+pub use request::{Ask, EndpointKey, ExitLoad, Need, Outcome, Pick, Refusal, Ticket, Tried};
+pub use retry::{MAX_ATTEMPTS, Phase, Retry};
+pub use selector::{InstanceVersion, InvalidSelector, Selector};
+pub use summary::{ServiceSummary, ServicesSummary};
+pub use unavailable::{Refused, Unavailable};
+
+/// A failed attempt counts as at least this slow, since errors look fast.
+const FAILURE_COST: Duration = Duration::from_secs(5);
+
+/// The most that a failed attempt counts as, whatever its `Retry-After` said.
+const MAX_FAILURE_COST: Duration = Duration::from_secs(60);
+
+/// Chooses instances for requests, and learns from what becomes of them.
+#[derive(Debug)]
+pub struct Router {
+    table: Table,
+    rng: ChaCha8Rng,
+    tickets: u64,
+}
+
+impl Router {
+    /// A router that knows no member yet.
+    pub fn new(local: NodeId, seed: [u8; 32]) -> Self {
+        Self { table: Table::new(local), rng: ChaCha8Rng::from_seed(seed), tickets: 0 }
+    }
+
+    /// Follows the view of the members.
+    pub fn apply(&mut self, view: &View, now: Instant) {
+        self.table.apply(view, now);
+    }
+
+    /// The instance that should get the request; never one that was tried, and none that is not healthy as long
+    /// as a healthy one can be had.
+    pub fn pick(&mut self, ask: &Ask<'_>, tried: &[Tried], now: Instant) -> Result<Pick, Box<Unavailable>> {
+        self.tickets += 1;
+        let Some(fleet) = self.table.fleets.get_mut(ask.service) else {
+            return Err(Box::new(explain::unavailable(&self.table, ask, tried, now)));
+        };
+        let averages = fleet.averages(now);
+        let candidates = select::candidates(fleet, ask, tried, now);
+        let Some(endpoint) = select::choose(fleet, candidates, ask, &averages, now, &mut self.rng) else {
+            return Err(Box::new(explain::unavailable(&self.table, ask, tried, now)));
+        };
+        let ticket =
+            Ticket { generation: endpoint.generation, number: self.tickets, first: tried.is_empty() };
+        Ok(endpoint.picked(ticket))
+    }
+
+    /// The attempt starts, and counts until `finish`. Call it under the same lock as `pick`.
+    pub fn begin(&mut self, pick: &Pick, now: Instant) {
+        if let Some(fleet) = self.table.fleets.get_mut(&pick.endpoint.service)
+            && pick.ticket.first
+        {
+            fleet.budget.deposit(now);
+        }
+        if let Some(endpoint) = self.endpoint_of(pick) {
+            endpoint.begin(pick.ticket.number, now);
+        }
+    }
+
+    /// The head of the answer came; a body may follow for as long as it likes. `retry_after` is what a failing
+    /// instance asked for. Returns for how long the instance is taken out, when this takes it out.
+    pub fn answered(
+        &mut self,
+        pick: &Pick,
+        status: u16,
+        first_byte: Duration,
+        retry_after: Option<Duration>,
+        now: Instant,
+    ) -> Option<Duration> {
+        if !self.endpoint_of(pick)?.note_answer(pick.ticket.number) {
+            return None;
+        }
+        if status < 500 {
+            let endpoint = self.endpoint_of(pick)?;
+            endpoint.latency.observe(first_byte, now);
+            endpoint.outlier.answered(now);
+            return None;
+        }
+        let cost = retry_after.unwrap_or_default().clamp(FAILURE_COST, MAX_FAILURE_COST);
+        self.failed(pick, cost, now)
+    }
+
+    /// The attempt is over. Counts only once, and not at all when the instance is gone since. Returns for how
+    /// long the instance is taken out, when this takes it out.
+    pub fn finish(&mut self, pick: &Pick, outcome: Outcome, now: Instant) -> Option<Duration> {
+        let ejection = match outcome {
+            Outcome::Answered { status, first_byte } => self.answered(pick, status, first_byte, None, now),
+            Outcome::ConnectFailed
+            | Outcome::Refused(_)
+            | Outcome::Timeout
+            | Outcome::Broken
+            | Outcome::Cancelled => None,
+        };
+        let endpoint = self.endpoint_of(pick)?;
+        let attempt = endpoint.end(pick.ticket.number)?;
+        match outcome {
+            Outcome::Answered { .. } => {
+                endpoint.outlier.completed();
+                ejection
+            }
+            Outcome::ConnectFailed => self.refused(pick, now),
+            Outcome::Refused(refusal) => {
+                endpoint.refused_by_exit(refusal, now);
+                None
+            }
+            Outcome::Timeout | Outcome::Broken if attempt.answered => self.broke(pick, now),
+            Outcome::Timeout | Outcome::Broken => self.failed(pick, FAILURE_COST, now),
+            Outcome::Cancelled => {
+                if !attempt.answered {
+                    endpoint.latency.observe_at_least(now.since(attempt.started), now);
+                }
+                None
+            }
+        }
+    }
+
+    /// Takes in what an exit said of an instance with its answer.
+    pub fn report_load(&mut self, instance: &EndpointKey, load: ExitLoad, now: Instant) {
+        if let Some(fleet) = self.table.fleets.get_mut(&instance.service)
+            && let Some(endpoint) = fleet.endpoint_mut(&instance.worker)
+        {
+            endpoint.report(load, now);
+        }
+    }
+
+    /// Takes the permission for one retry that is not free from the service's budget, if there is one.
+    pub fn may_retry(&mut self, service: &str, now: Instant) -> bool {
+        self.table.fleets.get_mut(service).is_some_and(|fleet| fleet.budget.withdraw(now))
+    }
+
+    /// The route that holds for a service that somebody offers.
+    pub fn route(&self, service: &str) -> Option<Arc<Route>> {
+        self.table.fleets.get(service).map(|fleet| fleet.choice.route.clone())
+    }
+
+    /// Whether two members have different routes of the same highest revision.
+    pub fn route_conflict(&self, service: &str) -> bool {
+        self.table.fleets.get(service).is_some_and(|fleet| fleet.choice.conflict)
+    }
+
+    /// What is offered, for front ends that adapt.
+    pub fn services(&self) -> ServicesSummary {
+        ServicesSummary::of(&self.table)
+    }
+
+    /// One line that says why `pick` was made, for `x-mesh-explain`. Call it before `begin`.
+    pub fn explain(&self, ask: &Ask<'_>, tried: &[Tried], pick: &Pick, now: Instant) -> String {
+        let fleet = self.table.fleets.get(ask.service);
+        fleet.map(|fleet| explain::explain(fleet, ask, tried, pick, now)).unwrap_or_default()
+    }
+
+    fn endpoint_of(&mut self, pick: &Pick) -> Option<&mut Endpoint> {
+        let fleet = self.table.fleets.get_mut(&pick.endpoint.service)?;
+        let endpoint = fleet.endpoint_mut(&pick.worker)?;
+        (endpoint.generation == pick.ticket.generation).then_some(endpoint)
+    }
+
+    fn failed(&mut self, pick: &Pick, cost: Duration, now: Instant) -> Option<Duration> {
+        let permitted = self.can_spare_one(pick, now);
+        let endpoint = self.endpoint_of(pick)?;
+        endpoint.latency.observe(cost, now);
+        let ejection = endpoint.outlier.failed(now, permitted)?;
+        // When it comes back, its failures shall not starve it of the trial.
+        endpoint.latency.forget();
+        note_ejection(pick, ejection)
+    }
+
+    fn broke(&mut self, pick: &Pick, now: Instant) -> Option<Duration> {
+        let permitted = self.can_spare_one(pick, now);
+        let ejection = self.endpoint_of(pick)?.outlier.broke(now, permitted)?;
+        note_ejection(pick, ejection)
+    }
+
+    fn refused(&mut self, pick: &Pick, now: Instant) -> Option<Duration> {
+        let permitted = self.can_spare_one(pick, now);
+        let ejection = self.endpoint_of(pick)?.outlier.refused(now, permitted)?;
+        note_ejection(pick, ejection)
+    }
+
+    fn can_spare_one(&self, pick: &Pick, now: Instant) -> bool {
+        let fleet = self.table.fleets.get(&pick.endpoint.service);
+        fleet.is_some_and(|fleet| fleet.can_spare_one(now))
+    }
+}
+
+fn note_ejection(pick: &Pick, ejection: Duration) -> Option<Duration> {
+    let EndpointKey { worker, service } = &pick.endpoint;
+    tracing::info!(%service, %worker, seconds = ejection.as_secs(), "instance ejected");
+    Some(ejection)
+}

@@ -1,15 +1,25 @@
 //! Every metric, in one list, with its name and labels.
 
+mod labels;
+mod requests;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::mesh::{Event, Refused};
+use crate::view::{Status, View};
+
+pub use labels::{DirectionLabels, InstanceLabels, KindLabels, RequestLabels, ServiceLabels, StatusLabels};
+pub use requests::RequestMetrics;
 
 /// Buckets of the latency histograms, in seconds.
 const LATENCY_BUCKETS: [f64; 14] =
@@ -21,6 +31,8 @@ pub struct Metrics {
     registry: Arc<Registry>,
     /// Answers to requests that entered here, by service, instance and status code.
     pub requests: Family<RequestLabels, Counter>,
+    /// Answers of 500 and above, and failed attempts that were tried elsewhere, by service and instance.
+    pub errors: Family<InstanceLabels, Counter>,
     /// Time from a request's head to its answer's head, by service and instance.
     pub latency: Family<InstanceLabels, Histogram>,
     /// Requests that an instance works on for this entry.
@@ -51,54 +63,12 @@ pub struct Metrics {
     pub leader: Gauge,
     /// The highest term that this node has seen.
     pub term: Gauge<u64, AtomicU64>,
-}
-
-/// Labels of a counter of requests.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RequestLabels {
-    /// The service.
-    pub service: String,
-    /// The worker that answered; empty when the mesh itself did.
-    pub worker: String,
-    /// The status code.
-    pub code: u16,
-}
-
-/// Labels of an instance.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct InstanceLabels {
-    /// The service.
-    pub service: String,
-    /// The worker.
-    pub worker: String,
-}
-
-/// The label of a service.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ServiceLabels {
-    /// The service.
-    pub service: String,
-}
-
-/// The label of a member's status.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct StatusLabels {
-    /// `alive`, `suspect`, `dead` or `left`.
-    pub status: &'static str,
-}
-
-/// The label of a direction.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct DirectionLabels {
-    /// `sent` or `received`.
-    pub direction: &'static str,
-}
-
-/// The label of a kind.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct KindLabels {
-    /// The kind.
-    pub kind: &'static str,
+    /// 1 while this node is part of its mesh and may be used.
+    pub ready: Gauge,
+    /// 1 while the summary's store is not known to fail.
+    pub store_ok: Gauge,
+    /// Attempts of all writers to write the summary on the store's current day.
+    pub writes_today: Gauge,
 }
 
 impl Default for Metrics {
@@ -113,6 +83,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Arc::default(),
             requests: Family::default(),
+            errors: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS)),
             in_flight: Family::default(),
             retries: Family::default(),
@@ -128,6 +99,9 @@ impl Metrics {
             store_calls: Family::default(),
             leader: Gauge::default(),
             term: Gauge::default(),
+            ready: Gauge::default(),
+            store_ok: Gauge::default(),
+            writes_today: Gauge::default(),
         };
         metrics.registry = Arc::new(metrics.registered());
         metrics
@@ -137,6 +111,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("meshnode");
         let r = &mut registry;
         r.register("requests", "Answers to requests that entered here", self.requests.clone());
+        r.register("request_errors", "Answers of 500 and above, and failed attempts", self.errors.clone());
         r.register("request_duration_seconds", "From request head to answer head", self.latency.clone());
         r.register(
             "requests_in_flight",
@@ -156,6 +131,9 @@ impl Metrics {
         r.register("store_calls", "Calls of the summary's store, by outcome", self.store_calls.clone());
         r.register("leader", "1 while this node leads", self.leader.clone());
         r.register("term", "The highest term seen", self.term.clone());
+        r.register("ready", "1 while this node may be used", self.ready.clone());
+        r.register("store_ok", "1 while the summary's store is not known to fail", self.store_ok.clone());
+        r.register("summary_writes_today", "Writes of all on the store's day", self.writes_today.clone());
         registry
     }
 
@@ -166,12 +144,68 @@ impl Metrics {
         Ok(text)
     }
 
+    /// Sets the gauges that only repeat what the view says.
+    pub fn observe_view(&self, view: &View) {
+        for status in [Status::Alive, Status::Suspect, Status::Dead, Status::Left] {
+            let members = view.members.iter().filter(|member| member.status == status).count();
+            let labels = StatusLabels { status: status.as_str() };
+            self.members.get_or_create(&labels).set(i64::try_from(members).unwrap_or(i64::MAX));
+        }
+        self.leader.set((view.leader.leader == Some(view.local)).into());
+        self.term.set(view.leader.term);
+        self.ready.set((view.ready && !view.draining).into());
+        self.store_ok.set(view.leader.summary.store_ok.into());
+        self.writes_today.set(view.leader.summary.writes_today.into());
+    }
+
+    /// Counts one event of the mesh.
+    pub fn observe_event(&self, event: &Event) {
+        if let Event::Refused { what, .. } = event {
+            self.refused.get_or_create(&KindLabels { kind: refused_kind(*what) }).inc();
+        } else {
+            self.events.get_or_create(&KindLabels { kind: event_kind(event) }).inc();
+        }
+    }
+
+    /// The metrics of the requests that `worker` answers for `service`; keep them where requests are many.
+    ///
+    /// `service` must be one that the mesh knows (a caller's invention would be a new series each time), and
+    /// `worker` is empty where the mesh itself answers.
+    pub fn request(&self, service: &str, worker: &str) -> RequestMetrics {
+        RequestMetrics::new(self, service, worker)
+    }
+
     /// Counts one answer to a request that entered here.
     pub fn observe_request(&self, service: &str, worker: &str, code: u16, latency: Duration) {
-        let (service, worker) = (service.to_owned(), worker.to_owned());
-        self.requests
-            .get_or_create(&RequestLabels { service: service.clone(), worker: worker.clone(), code })
-            .inc();
-        self.latency.get_or_create(&InstanceLabels { service, worker }).observe(latency.as_secs_f64());
+        self.request(service, worker).observe(code, latency);
+    }
+}
+
+const fn refused_kind(what: Refused) -> &'static str {
+    match what {
+        Refused::Packet => "packet",
+        Refused::Link => "link",
+        Refused::Manifest => "manifest",
+        Refused::Claim => "claim",
+    }
+}
+
+const fn event_kind(event: &Event) -> &'static str {
+    match event {
+        Event::Joined(_) => "joined",
+        Event::Suspect { .. } => "suspect",
+        Event::Dead(_) => "dead",
+        Event::Left(_) => "left",
+        Event::Refuted(_) => "refuted",
+        Event::Health { .. } => "health",
+        Event::Leader { .. } => "leader",
+        Event::Write { .. } => "write",
+        Event::Ready => "ready",
+        Event::JoinUnanswered => "join_unanswered",
+        Event::Refused { .. } => "refused",
+        Event::ManifestTooLarge(_) => "manifest_too_large",
+        Event::StoresDiffer => "stores_differ",
+        Event::EpochBehind { .. } => "epoch_behind",
+        Event::Evidence { .. } => "evidence",
     }
 }

@@ -1,0 +1,278 @@
+//! One instance of a service, with all that this node has seen of it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::ewma::PeakEwma;
+use super::outlier::{Cause, Outlier, Standing};
+use super::reason::Reason;
+use super::request::{ExitLoad, Need, Refusal};
+use super::selector::InstanceVersion;
+use crate::id::NodeId;
+use crate::manifest::{Health, Protocol, Service};
+use crate::time::{Duration, Instant};
+use crate::view::{Load, MemberView, Status};
+
+/// After this long a report on the load of others counts for a third.
+const REPORT_DECAY: Duration = Duration::from_secs(1);
+
+/// How long a new instance takes to get its full share.
+const SLOW_START: Duration = Duration::from_secs(10);
+
+/// The share with which it begins.
+const SLOW_START_SHARE: f64 = 0.1;
+
+/// How long a refusal by the exit is remembered.
+const REFUSAL_MEMORY: Duration = Duration::from_secs(1);
+
+/// A node busier than this counts as saturated when it also works on more than the instance takes.
+const BUSY: f32 = 0.95;
+
+/// One instance of a service.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) worker: NodeId,
+    pub(super) local: bool,
+    /// Distinguishes this boot's instance from an earlier one of the same worker.
+    pub(super) generation: u64,
+    pub(super) epoch: u64,
+    pub(super) service: Arc<Service>,
+    pub(super) version: InstanceVersion,
+    pub(super) addr: Option<SocketAddr>,
+    pub(super) rtt: Option<Duration>,
+    /// Its node said so in its manifest.
+    manifest_draining: bool,
+    /// It is this node's, and this node drains.
+    pub(super) node_draining: bool,
+    pub(super) latency: PeakEwma,
+    pub(super) outlier: Outlier,
+    status: Status,
+    unroutable: bool,
+    busy: bool,
+    born: Instant,
+    open: BTreeMap<u64, Attempt>,
+    report: Option<Report>,
+    refusal: Option<(Refusal, Instant)>,
+}
+
+/// A request that the instance works on for this entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt {
+    pub(super) started: Instant,
+    pub(super) answered: bool,
+    trial: bool,
+}
+
+/// What the instance worked on for other entries.
+#[derive(Debug, Clone, Copy)]
+struct Report {
+    others: u32,
+    at: Instant,
+}
+
+/// How willingly an instance is used; smaller is better, and only the best rank gets requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    refused: bool,
+    degraded: bool,
+    unroutable: bool,
+    suspect: bool,
+    saturated: bool,
+}
+
+impl Rank {
+    /// Why an instance of a better rank is preferred to one of this.
+    pub(super) const fn reason(self) -> Reason {
+        match self {
+            Self { refused: true, .. } => Reason::Ejected,
+            Self { degraded: true, .. } => Reason::Degraded,
+            Self { unroutable: true, .. } => Reason::Unroutable,
+            Self { suspect: true, .. } => Reason::Suspect,
+            Self { .. } => Reason::Saturated,
+        }
+    }
+}
+
+impl Endpoint {
+    pub(super) fn new(
+        member: &MemberView,
+        service: &Service,
+        local: bool,
+        generation: u64,
+        now: Instant,
+    ) -> Self {
+        let mut endpoint = Self {
+            worker: member.id,
+            local,
+            generation,
+            epoch: member.version.epoch,
+            service: Arc::new(service.clone()),
+            version: InstanceVersion::new(&service.version),
+            addr: None,
+            rtt: None,
+            manifest_draining: false,
+            node_draining: false,
+            latency: PeakEwma::default(),
+            outlier: Outlier::default(),
+            status: Status::Alive,
+            unroutable: false,
+            busy: false,
+            born: now,
+            open: BTreeMap::new(),
+            report: None,
+            refusal: None,
+        };
+        endpoint.update(member, service);
+        endpoint
+    }
+
+    /// Takes over what the member now says.
+    pub(super) fn update(&mut self, member: &MemberView, service: &Service) {
+        if *self.service != *service {
+            self.service = Arc::new(service.clone());
+            self.version = InstanceVersion::new(&service.version);
+        }
+        self.addr = member.addr;
+        self.rtt = member.rtt;
+        self.status = member.status;
+        self.unroutable = member.unroutable;
+        self.manifest_draining = member.manifest.as_ref().is_some_and(|manifest| manifest.draining);
+        self.busy = member.load.is_some_and(|load| is_busy(load, service.max_in_flight));
+    }
+
+    /// Why it cannot get a request at all, whatever the others do; `None` when it can.
+    pub(super) fn refuses(&self, need: Need, now: Instant) -> Option<Reason> {
+        if need == Need::Http2 && self.service.protocol != Protocol::H2c {
+            return Some(Reason::ProtocolMismatch);
+        }
+        match self.service.health {
+            Health::Unhealthy => return Some(Reason::Unhealthy),
+            Health::Unknown => return Some(Reason::Unknown),
+            Health::Degraded | Health::Healthy => {}
+        }
+        if self.is_draining() {
+            return Some(Reason::Draining);
+        }
+        if !self.local && self.addr.is_none() {
+            return Some(Reason::NoRoute);
+        }
+        match self.refusal_at(now) {
+            Some(Refusal::Draining) => Some(Reason::Draining),
+            Some(Refusal::NoRoute) => Some(Reason::NoRoute),
+            Some(Refusal::Saturated) | None => self.is_full().then_some(Reason::Saturated),
+        }
+    }
+
+    /// Passes its checks (or nearly), and its node takes requests: it counts in its fleet.
+    pub(super) fn is_usable(&self) -> bool {
+        self.service.health >= Health::Degraded && !self.is_draining() && (self.local || self.addr.is_some())
+    }
+
+    /// Its node takes nothing new.
+    pub(super) const fn is_draining(&self) -> bool {
+        self.manifest_draining || self.node_draining
+    }
+
+    /// Until when it is out for its failures, counting a trial that is under way.
+    pub(super) fn ejected(&self, now: Instant) -> Option<Instant> {
+        match self.outlier.standing(now) {
+            Standing::Out(Cause::Failures, until) => Some(until),
+            Standing::Trial(Cause::Failures) if self.on_trial() => Some(now),
+            Standing::In | Standing::Out(Cause::Refused, _) | Standing::Trial(_) => None,
+        }
+    }
+
+    pub(super) fn rank(&self, now: Instant) -> Rank {
+        let refused = match self.outlier.standing(now) {
+            Standing::Out(cause, _) => cause == Cause::Refused,
+            Standing::Trial(cause) => cause == Cause::Refused && self.on_trial(),
+            Standing::In => false,
+        };
+        Rank {
+            refused,
+            degraded: self.service.health < Health::Healthy,
+            unroutable: self.unroutable,
+            suspect: self.status == Status::Suspect,
+            saturated: self.is_saturated(now),
+        }
+    }
+
+    /// Requests that it works on for this entry.
+    pub(super) fn own(&self) -> u32 {
+        u32::try_from(self.open.len()).unwrap_or(u32::MAX)
+    }
+
+    /// What it worked on for other entries, and how much that report still counts (0 to 1).
+    pub(super) fn others(&self, now: Instant) -> Option<(f64, f64)> {
+        let report = self.report?;
+        let age = now.since(report.at).as_secs_f64();
+        Some((f64::from(report.others), (-age / REPORT_DECAY.as_secs_f64()).exp()))
+    }
+
+    /// What it worked on for other entries, if that was reported since `oldest`.
+    pub(super) fn others_since(&self, oldest: Instant) -> Option<f64> {
+        self.report.filter(|report| report.at >= oldest).map(|report| f64::from(report.others))
+    }
+
+    /// Its share of traffic; a new instance begins with a tenth of it.
+    pub(super) fn weight(&self, now: Instant) -> f64 {
+        let age = now.since(self.born).as_secs_f64() / SLOW_START.as_secs_f64();
+        let ramp = (SLOW_START_SHARE + (1.0 - SLOW_START_SHARE) * age).min(1.0);
+        f64::from(self.service.weight.max(1)) * ramp
+    }
+
+    pub(super) fn begin(&mut self, number: u64, now: Instant) {
+        let trial = matches!(self.outlier.standing(now), Standing::Trial(_));
+        self.open.insert(number, Attempt { started: now, answered: false, trial });
+    }
+
+    /// Notes the head of the answer to an attempt; false when it was noted before or has ended.
+    pub(super) fn note_answer(&mut self, number: u64) -> bool {
+        match self.open.get_mut(&number) {
+            Some(attempt) if !attempt.answered => {
+                attempt.answered = true;
+                attempt.trial = false;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    pub(super) fn end(&mut self, number: u64) -> Option<Attempt> {
+        self.open.remove(&number)
+    }
+
+    pub(super) fn report(&mut self, load: ExitLoad, now: Instant) {
+        self.report = Some(Report { others: load.in_flight.saturating_sub(self.own()), at: now });
+    }
+
+    pub(super) fn refused_by_exit(&mut self, refusal: Refusal, now: Instant) {
+        self.refusal = Some((refusal, now + REFUSAL_MEMORY));
+    }
+
+    fn refusal_at(&self, now: Instant) -> Option<Refusal> {
+        self.refusal.filter(|(_, until)| now < *until).map(|(refusal, _)| refusal)
+    }
+
+    fn on_trial(&self) -> bool {
+        self.open.values().any(|attempt| attempt.trial)
+    }
+
+    /// This entry alone gives it as much as it takes.
+    fn is_full(&self) -> bool {
+        self.service.max_in_flight > 0 && self.own() >= self.service.max_in_flight
+    }
+
+    /// As far as is known, it would refuse.
+    fn is_saturated(&self, now: Instant) -> bool {
+        let others = self.others(now).map_or(0.0, |(others, confidence)| others * confidence);
+        let cap = self.service.max_in_flight;
+        let over = cap > 0 && f64::from(self.own()) + others >= f64::from(cap);
+        over || self.busy || self.refusal_at(now) == Some(Refusal::Saturated)
+    }
+}
+
+fn is_busy(load: Load, max_in_flight: u32) -> bool {
+    load.busy > BUSY && max_in_flight > 0 && load.in_flight > max_in_flight
+}

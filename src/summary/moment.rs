@@ -1,0 +1,105 @@
+//! When the summary is written: the rules of slots, stagger, pacing and patience, applied to one situation.
+
+use super::budget::{DAY, SLOT, allowed, in_tail, lone_stagger, stagger};
+use super::record::Record;
+use crate::id::IdHash;
+
+/// A value of this age is written anew even when nothing changed, in seconds.
+const REFRESH: u64 = 6 * SLOT;
+
+/// A node that has met nobody leaves a value alone until it has this age, in seconds.
+const LONE_REFRESH: u64 = 7 * SLOT;
+
+/// All that decides whether the leader may write. Times are unix seconds of the store's clock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Situation<'a> {
+    /// The store's clock.
+    pub(super) now: u64,
+    /// When the stored value was written; `None` when there is none.
+    pub(super) stored_at: Option<u64>,
+    /// The stored value says something else than the leader would.
+    pub(super) differs: bool,
+    /// Edges find too few live entries in the stored value.
+    pub(super) starving: bool,
+    /// The write record.
+    pub(super) record: &'a Record,
+    /// Attempts per day; `None` when the store has no budget.
+    pub(super) budget: Option<u32>,
+    /// Seconds after an attempt in which a read may not show it.
+    pub(super) hold: u64,
+    /// The leader.
+    pub(super) id: IdHash,
+    /// The leader expected company and has met nobody.
+    pub(super) lone: bool,
+}
+
+/// Whether to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Now.
+    Write,
+    /// Not before this time of the store's clock.
+    Wait(u64),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// There is no value.
+    First,
+    /// Edges are about to be blind.
+    Urgent,
+    /// The value is no longer right, or old.
+    Change,
+}
+
+impl Situation<'_> {
+    pub(super) fn verdict(&self) -> Verdict {
+        let reason = match self.reason() {
+            Ok(reason) => reason,
+            Err(until) => return Verdict::Wait(until),
+        };
+        let Some(budget) = self.budget else { return Verdict::Write };
+        let slot = self.now / SLOT;
+        let next_slot = (slot + 1) * SLOT;
+        let used_up = self.record.attempts_on(self.now / DAY) >= allowed(budget, slot % 24);
+        if used_up || in_tail(self.now) {
+            return Verdict::Wait(next_slot);
+        }
+        let taken = match reason {
+            Reason::Urgent => false,
+            Reason::First => self.record.taken(slot),
+            Reason::Change => self.record.taken(slot) || self.stored_at.is_some_and(|at| at / SLOT >= slot),
+        };
+        if taken {
+            return Verdict::Wait(next_slot);
+        }
+        self.not_before(self.earliest(reason, slot))
+    }
+
+    /// Why to write; or until when there is no reason to.
+    fn reason(&self) -> Result<Reason, u64> {
+        let Some(at) = self.stored_at else { return Ok(Reason::First) };
+        let refresh = at.saturating_add(if self.lone { LONE_REFRESH } else { REFRESH });
+        if self.now >= refresh {
+            return Ok(if self.starving && !self.lone { Reason::Urgent } else { Reason::Change });
+        }
+        match (self.lone, self.starving, self.differs) {
+            (false, true, _) => Ok(Reason::Urgent),
+            (false, false, true) => Ok(Reason::Change),
+            (true, _, _) | (false, false, false) => Err(refresh),
+        }
+    }
+
+    fn earliest(&self, reason: Reason, slot: u64) -> u64 {
+        match reason {
+            Reason::Urgent => self.record.last_attempt().saturating_add(self.hold),
+            _ if self.lone => slot * SLOT + lone_stagger(self.id, slot),
+            Reason::First => 0,
+            Reason::Change => slot * SLOT + stagger(self.id, slot),
+        }
+    }
+
+    fn not_before(&self, earliest: u64) -> Verdict {
+        if self.now >= earliest { Verdict::Write } else { Verdict::Wait(earliest) }
+    }
+}
