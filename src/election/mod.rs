@@ -86,6 +86,7 @@ pub struct Election {
     /// Coordinators heard whose manifests may not be here yet.
     announced: BTreeMap<IdHash, (u64, Instant)>,
     leader: Option<IdHash>,
+    leader_since: Option<Instant>,
     outputs: VecDeque<Output>,
 }
 
@@ -100,6 +101,7 @@ impl Election {
             candidates: Vec::new(),
             announced: BTreeMap::new(),
             leader: None,
+            leader_since: None,
             outputs: VecDeque::new(),
         }
     }
@@ -206,6 +208,21 @@ impl Election {
         self.leader
     }
 
+    /// Since when this node knows the leader.
+    pub const fn leader_since(&self) -> Option<Instant> {
+        self.leader_since
+    }
+
+    /// Whether a Coordinator of this member and term was heard already, from it or by its manifest.
+    pub fn knows_coordinator(&self, leader: IdHash, term: u64) -> bool {
+        self.incumbent_term(leader).is_some_and(|known| known >= term)
+    }
+
+    /// Nothing is waiting in `poll_output`.
+    pub fn is_silent(&self) -> bool {
+        self.outputs.is_empty()
+    }
+
     /// The term of the leader, or the highest seen when there is none.
     pub fn term(&self) -> u64 {
         self.leader.and_then(|leader| self.incumbent_term(leader)).unwrap_or(self.term_seen)
@@ -228,6 +245,7 @@ impl Election {
         let incumbent = self.candidates.iter().map(|c| c.id).find(|id| self.incumbent_term(*id).is_some());
         if incumbent != self.leader {
             self.leader = incumbent;
+            self.leader_since = incumbent.map(|_| now);
             self.outputs.push_back(Output::Leader(incumbent));
         }
         let is_leading = matches!(self.state, State::Leading { .. });

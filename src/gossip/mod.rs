@@ -75,7 +75,14 @@ pub enum Output {
         ask: Ask,
     },
     /// A newer manifest is held.
-    Manifest(Arc<Manifest>, u64),
+    Manifest {
+        /// The manifest.
+        manifest: Arc<Manifest>,
+        /// What it replaces.
+        previous: Option<Arc<Manifest>>,
+        /// Its hash, which names it in facts.
+        hash: u64,
+    },
     /// A claim about a member's liveness came with anti-entropy.
     Claim {
         /// The member.
@@ -165,10 +172,11 @@ impl Gossip {
         }
         let hash = signed.hash();
         let version = manifest.version;
+        let previous = self.store.held(owner).map(|held| Arc::clone(held.signed.manifest()));
         if self.store.offer(owner, signed, age, now) == Offer::Accepted {
             self.wants.satisfy(owner, version);
             self.last_news = now;
-            self.outputs.push_back(Output::Manifest(manifest, hash));
+            self.outputs.push_back(Output::Manifest { manifest, previous, hash });
         }
         Ok(())
     }

@@ -26,6 +26,9 @@ const PEERS_PER_TRY: usize = 4;
 const HEAL_RATE: f64 = 3.0;
 const HEAL_INTERVAL: Duration = Duration::from_secs(1);
 
+/// While nobody is dead or lost, seeds alone are asked, at this share of the rate.
+const SEEDS_ALONE: f64 = 0.1;
+
 /// Joins whose answers are still accepted.
 const MAX_TOKENS: usize = 64;
 
@@ -109,7 +112,8 @@ impl Membership {
         let lost: Vec<SocketAddr> =
             self.joining.peers.iter().copied().filter(|peer| !self.holds(*peer)).collect();
         let candidates = dead.len() + lost.len() + self.joining.seeds;
-        if candidates == 0 {
+        let is_whole = dead.is_empty() && lost.is_empty();
+        if candidates == 0 || is_whole && self.rng.random_range(0.0..1.0) >= SEEDS_ALONE {
             return;
         }
         let drawn = self.rng.random_range(0..candidates);

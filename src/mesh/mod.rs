@@ -1,10 +1,243 @@
 //! The mesh: composes membership, gossip, election, summary and probe policy into one state machine.
+//!
+//! `handle` takes what happened, `poll_output` gives what to do (drain it to `None` after every `handle`), and
+//! `poll_timeout` says when to `handle` a [`Input::Tick`] at the latest. The machines below never see each other: what
+//! one of them says is carried to the others here.
 
 mod config;
+mod gate;
 mod io;
+mod links;
+mod own;
+mod packets;
+mod pump;
+mod snapshot;
+mod standing;
+
+#[cfg(test)]
+mod tests;
 
 pub use crate::membership::Destination;
 pub use config::{Boot, Config, StoreConfig};
 pub use io::{
     Event, Input, LINK_REQUEST_TIMEOUT, LinkFailure, LocalChange, Output, Persist, Refused, RequestId,
 };
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+
+use crate::election::Election;
+use crate::gossip::Gossip;
+use crate::id::{IdHash, Identity, NodeId, Version};
+use crate::membership::Membership;
+use crate::probe::{Prober, Target};
+use crate::summary::{Policy, PolicyConfig};
+use crate::time::{Duration, Instant, earliest};
+use crate::view::View;
+use crate::wire::WireError;
+use gate::Gate;
+use links::Pending;
+use own::OwnManifest;
+
+/// Addresses of members are written down this often, when they changed.
+const PERSIST_PEERS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A store that failed makes its node ineligible for this long.
+const STORE_FAILURE_COUNTS_FOR: Duration = Duration::from_secs(600);
+
+/// One node's protocol, whole.
+#[derive(Debug)]
+pub struct Mesh {
+    config: Config,
+    identity: Identity,
+    id: NodeId,
+    hash: IdHash,
+    membership: Membership,
+    gossip: Gossip,
+    election: Election,
+    summary: Policy,
+    prober: Prober,
+    own: OwnManifest,
+    gate: Gate,
+    /// Until then this node's store counts as failing.
+    store_failed_until: Option<Instant>,
+    /// The members use different shared stores; said once.
+    stores_differ: bool,
+    /// The highest epoch of this node that the mesh knew and that was reported.
+    epoch_reported: u64,
+    draining: bool,
+    requests: BTreeMap<RequestId, Pending>,
+    next_request: u64,
+    persist_peers_at: Option<Instant>,
+    /// Members or manifests changed: candidates and census are looked at anew.
+    is_roster_stale: bool,
+    view: Option<Arc<View>>,
+    view_version: u64,
+    outputs: VecDeque<Output>,
+}
+
+impl Mesh {
+    /// A node that boots at `now`. Fails when its manifest would be too large to publish.
+    pub fn new(config: Config, identity: Identity, boot: Boot, now: Instant) -> Result<Self, WireError> {
+        let id = identity.id();
+        let hash = id.hash();
+        let mut rng = ChaCha8Rng::from_seed(boot.seed);
+        let version = Version { epoch: boot.epoch, incarnation: 0 };
+        let peers = config.peers.clone();
+        let membership = Membership::new(id, version, boot.nonce, config.seeds, peers, fork(&mut rng), now);
+        let summary = Policy::new(
+            PolicyConfig {
+                id,
+                cluster: config.cluster.clone(),
+                cluster_id: config.cluster_id,
+                staleness: config.store.staleness,
+                paced: config.store.max_writes_per_day.is_some(),
+                alone_ok: !membership.has_contacts(),
+                record: config.write_record.as_deref().and_then(links::decode_record),
+                seed: fork(&mut rng),
+            },
+            now,
+        );
+        let mut prober = Prober::new(ChaCha8Rng::from_seed(fork(&mut rng)));
+        prober.set_targets(config.services.clone(), now);
+        let mut mesh = Self {
+            id,
+            hash,
+            gossip: Gossip::new(hash, &config.cluster, now),
+            election: Election::new(hash, config.election_hold),
+            gate: Gate::new(membership.has_contacts(), now),
+            membership,
+            summary,
+            prober,
+            own: OwnManifest::new(boot.epoch, now),
+            store_failed_until: None,
+            stores_differ: false,
+            epoch_reported: boot.epoch,
+            draining: false,
+            requests: BTreeMap::new(),
+            next_request: 0,
+            persist_peers_at: None,
+            is_roster_stale: true,
+            view: None,
+            view_version: 0,
+            outputs: VecDeque::new(),
+            config,
+            identity,
+        };
+        mesh.publish(now)?;
+        mesh.pump(now);
+        Ok(mesh)
+    }
+
+    /// Something happened. Bad input becomes an [`Event::Refused`].
+    pub fn handle(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Tick => self.handle_tick(now),
+            Input::Datagram { source, bytes } => self.handle_datagram(source, &bytes, now),
+            Input::Request { from, id, body } => self.handle_request(from, id, &body, now),
+            Input::Response { id, result } => self.handle_response(id, result, now),
+            Input::Checked { service, outcome } => self.prober.handle_checked(&service, outcome),
+            Input::ConnectRefused(service) => self.prober.handle_refused(&service),
+            Input::Store(reply) => self.summary.handle_store(reply, now),
+            Input::Local(change) => self.handle_local(change, now),
+            Input::Leave => self.membership.leave(now),
+        }
+        self.pump(now);
+    }
+
+    /// The next thing to do; drained to `None` after every `handle`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to `handle` a [`Input::Tick`] at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let machines = [
+            self.membership.poll_timeout(),
+            self.gossip.poll_timeout(),
+            self.election.poll_timeout(),
+            self.summary.poll_timeout(),
+            self.prober.poll_timeout(),
+            self.gate.poll_timeout(),
+            self.own.poll_timeout(),
+            self.store_failed_until,
+            self.persist_peers_at,
+        ];
+        machines.into_iter().fold(None, earliest)
+    }
+
+    /// Raised whenever [`Mesh::view`] would show something else than before.
+    pub const fn view_version(&self) -> u64 {
+        self.view_version
+    }
+
+    /// Facts, questions and other things that wait: bounded, whatever happens.
+    pub fn backlog(&self) -> usize {
+        self.membership.facts_waiting() + self.requests.len() + self.outputs.len()
+    }
+
+    /// The JSON for `GET /.mesh/summary`; `unix` is the wall clock in seconds.
+    pub fn live_summary(&self, unix: u64) -> String {
+        self.summary.live_summary(unix)
+    }
+
+    /// Whether a manifest with these services could be published.
+    pub fn check_services(&self, services: &[Target]) -> Result<(), WireError> {
+        own::check_services(self, services)
+    }
+
+    fn handle_tick(&mut self, now: Instant) {
+        self.membership.handle_timeout(now);
+        self.gossip.handle_timeout(now);
+        self.election.handle_timeout(now);
+        self.summary.handle_timeout(now);
+        self.prober.handle_timeout(now);
+        if self.store_failed_until.is_some_and(|until| until <= now) {
+            self.store_failed_until = None;
+            self.own.touch();
+        }
+        if self.persist_peers_at.is_some_and(|at| at <= now) {
+            self.persist_peers(now);
+        }
+    }
+
+    fn handle_local(&mut self, change: LocalChange, now: Instant) {
+        match change {
+            LocalChange::Address(addr) => self.config.addr = Some(addr),
+            LocalChange::Services(targets) => self.prober.set_targets(targets, now),
+            LocalChange::Routes(routes) => self.config.routes = routes,
+            LocalChange::Capabilities { capabilities, tier } => {
+                self.config.capabilities = capabilities;
+                self.config.tier = tier;
+            }
+            LocalChange::Load(load) => {
+                if let Some(quantised) = self.gossip.loads.measure(load, now) {
+                    self.tell_load(quantised, now);
+                }
+                self.view = None;
+                return;
+            }
+            LocalChange::Draining => self.draining = true,
+            LocalChange::Epoch(epoch) => {
+                self.own.raise_epoch(epoch);
+                self.epoch_reported = self.epoch_reported.max(epoch);
+                self.membership.raise_epoch(epoch, now);
+            }
+        }
+        self.own.touch();
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}
+
+/// A seed for one machine's own generator.
+fn fork(rng: &mut ChaCha8Rng) -> [u8; 32] {
+    let mut seed = [0; 32];
+    rng.fill_bytes(&mut seed);
+    seed
+}

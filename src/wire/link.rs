@@ -259,3 +259,12 @@ impl Response {
 fn check_record(record: Option<&WriteRecord>) -> Result<(), WireError> {
     record.map_or(Ok(()), |r| super::at_most("write record", r.attempts.len(), MAX_ATTEMPTS))
 }
+
+impl WriteRecord {
+    /// Decodes a write record that was persisted.
+    pub fn decode_bounded(bytes: &[u8]) -> Result<Self, WireError> {
+        let record: Self = super::decode(bytes, "write record", MAX_LINK_BODY_LEN)?;
+        check_record(Some(&record))?;
+        Ok(record)
+    }
+}

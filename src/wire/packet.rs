@@ -8,6 +8,9 @@ pub const FACTS_TAG: u32 = 5;
 /// The most facts that one packet may carry; a packet of 1,155 bytes holds fewer.
 pub const MAX_FACTS: usize = 255;
 
+/// The most manifests that ride on one packet.
+pub const MAX_MANIFESTS: usize = 4;
+
 /// The plaintext of a datagram.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Packet {
@@ -29,6 +32,9 @@ pub struct Packet {
     /// The message; none when the packet only carries facts, or carries a later version's message.
     #[prost(oneof = "Body", tags = "6, 7, 8, 9, 10, 11, 12, 13")]
     pub body: Option<Body>,
+    /// Signed manifests that the facts of this packet name: new ones that are small ride along.
+    #[prost(bytes = "vec", repeated, tag = "14")]
+    pub manifests: Vec<Vec<u8>>,
 }
 
 /// The message of a datagram.
@@ -169,6 +175,7 @@ impl Packet {
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let packet: Self = super::decode(bytes, "packet", MAX_PACKET_LEN)?;
         super::at_most("facts of a packet", packet.facts.len(), MAX_FACTS)?;
+        super::at_most("manifests of a packet", packet.manifests.len(), MAX_MANIFESTS)?;
         Ok(packet)
     }
 }

@@ -1,0 +1,139 @@
+//! Questions over links: those of this node, with who waits for the answer, and those of others.
+
+use std::net::SocketAddr;
+
+use super::{Event, LinkFailure, Mesh, Output, Refused, RequestId};
+use crate::gossip::{Peer, Token};
+use crate::id::{IdHash, NodeId};
+use crate::time::Instant;
+use crate::wire::encode;
+use crate::wire::link::{Ask, Nothing, Reply, Request, Response, WriteRecord};
+
+/// Questions on their way, of all kinds together.
+const MAX_REQUESTS: usize = 64;
+
+/// Who waits for an answer.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// Gossip.
+    Gossip(Token),
+    /// The summary's write record was given to a member.
+    Keep,
+}
+
+impl Mesh {
+    pub(super) fn handle_request(&mut self, from: NodeId, id: RequestId, body: &[u8], now: Instant) {
+        let reply = match Request::decode(body) {
+            Ok(request) => request.ask.and_then(|ask| self.answer(from, &ask, now)),
+            Err(error) => {
+                self.event(Event::Refused { what: Refused::Link, reason: error.to_string() });
+                None
+            }
+        };
+        // What the question taught goes out first: a record is on disk before its receipt is given.
+        self.pump(now);
+        self.outputs.push_back(Output::Respond { id, body: encode(&Response { reply }) });
+    }
+
+    fn answer(&mut self, from: NodeId, ask: &Ask, now: Instant) -> Option<Reply> {
+        match ask {
+            Ask::Keep(record) => {
+                self.summary.handle_record(record, false, now);
+                Some(Reply::Keep(Nothing {}))
+            }
+            Ask::Digest(digest) => {
+                if let Some(record) = &digest.record {
+                    self.summary.handle_record(record, false, now);
+                }
+                let mut reply = self.gossip.handle_ask(from, ask, now)?;
+                if let Reply::Digest(digest) = &mut reply {
+                    digest.record = Some(self.summary.record());
+                    digest.warm = self.summary.warm(now);
+                }
+                Some(reply)
+            }
+            Ask::Fetch(_) | Ask::Push(_) => self.gossip.handle_ask(from, ask, now),
+        }
+    }
+
+    pub(super) fn handle_response(
+        &mut self,
+        id: RequestId,
+        result: Result<Vec<u8>, LinkFailure>,
+        now: Instant,
+    ) {
+        let Some(pending) = self.requests.remove(&id) else { return };
+        let reply = match result.map(|body| Response::decode(&body)) {
+            Ok(Ok(response)) => response.reply,
+            Ok(Err(error)) => {
+                self.event(Event::Refused { what: Refused::Link, reason: error.to_string() });
+                None
+            }
+            // The machine that asked goes on without; pings tell whether the peer lives.
+            Err(LinkFailure::Unreachable | LinkFailure::WrongPeer | LinkFailure::TimedOut) => None,
+        };
+        if let Some(Reply::Digest(digest)) = &reply
+            && let Some(record) = &digest.record
+        {
+            self.summary.handle_record(record, digest.warm, now);
+        }
+        match pending {
+            Pending::Gossip(token) => self.gossip.handle_reply(token, reply, now),
+            Pending::Keep => self.summary.handle_kept(matches!(reply, Some(Reply::Keep(_))), now),
+        }
+    }
+
+    pub(super) fn ask_for_gossip(&mut self, to: Peer, token: Token, mut ask: Ask, now: Instant) {
+        if let Ask::Digest(digest) = &mut ask {
+            digest.record = Some(self.summary.record());
+        }
+        let target = match to {
+            Peer::Contact { id, addr } => Some((id, addr)),
+            Peer::Member(hash) => self.dialable(hash),
+        };
+        match target {
+            Some((id, addr)) => self.request(id, addr, ask, Pending::Gossip(token)),
+            None => self.gossip.handle_reply(token, None, now),
+        }
+    }
+
+    /// Gives the write record to the members that would lead next, then to others.
+    pub(super) fn replicate(&mut self, record: &WriteRecord, copies: usize, now: Instant) {
+        let next = self.election.candidates().iter().map(|candidate| candidate.id);
+        let others = self.membership.live().iter().copied();
+        let mut chosen: Vec<IdHash> = Vec::new();
+        for hash in next.chain(others) {
+            if hash != self.hash && !chosen.contains(&hash) && chosen.len() < copies {
+                chosen.push(hash);
+            }
+        }
+        let dialable: Vec<_> = chosen.into_iter().filter_map(|hash| self.dialable(hash)).collect();
+        for _ in dialable.len()..copies {
+            self.summary.handle_kept(false, now);
+        }
+        for (id, addr) in dialable {
+            self.request(id, addr, Ask::Keep(record.clone()), Pending::Keep);
+        }
+    }
+
+    fn dialable(&self, hash: IdHash) -> Option<(NodeId, SocketAddr)> {
+        let member = self.membership.member(hash)?;
+        Some((member.id, member.addr?))
+    }
+
+    fn request(&mut self, to: NodeId, addr: SocketAddr, ask: Ask, pending: Pending) {
+        // The driver reports a time-out for every question; one that forgets cannot make this grow.
+        if self.requests.len() >= MAX_REQUESTS {
+            self.requests.pop_first();
+        }
+        self.next_request += 1;
+        let id = RequestId(self.next_request);
+        self.requests.insert(id, pending);
+        self.outputs.push_back(Output::Request { to, addr, id, body: encode(&Request { ask: Some(ask) }) });
+    }
+}
+
+/// The write record of an earlier boot; `None` when it is damaged, as it will be rebuilt from others.
+pub(super) fn decode_record(bytes: &[u8]) -> Option<WriteRecord> {
+    WriteRecord::decode_bounded(bytes).ok()
+}

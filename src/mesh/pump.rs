@@ -1,0 +1,281 @@
+//! Carries what one machine says to the others and to the world, until all are silent.
+
+use super::{Event, Mesh, Output, PERSIST_PEERS_INTERVAL, Persist, Refused};
+use crate::gossip::{Leaf, Peer, Since};
+use crate::id::{IdHash, ManifestVersion, NodeId, Version};
+use crate::manifest::Manifest;
+use crate::membership::{Claim, TOMBSTONE_FADES};
+use crate::time::{Duration, Instant};
+use crate::view::Status;
+use crate::wire::link::EntryState;
+use crate::wire::{Body, Fact, FactKind, encode};
+use crate::{election, gossip, membership, probe, summary};
+
+/// Dead addresses are kept for rejoining this long, past their tombstones' place in the digest.
+const PEERS_KEPT: Duration = Duration::from_secs(72 * 3600);
+
+/// Addresses that are written down.
+const MAX_PEERS: usize = 1024;
+
+impl Mesh {
+    /// Runs until no machine has anything to say.
+    pub(super) fn pump(&mut self, now: Instant) {
+        loop {
+            self.pump_membership(now);
+            self.pump_gossip(now);
+            self.pump_prober();
+            self.open_gate(now);
+            self.refresh_roster(now);
+            self.pump_election(now);
+            self.pump_summary(now);
+            self.publish_if_due(now);
+            if !self.is_roster_stale && !self.pump_membership(now) {
+                return;
+            }
+        }
+    }
+
+    /// True when there was something.
+    fn pump_membership(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        while let Some(output) = self.membership.poll_output() {
+            any = true;
+            self.carry_membership(output, now);
+        }
+        any
+    }
+
+    fn carry_membership(&mut self, output: membership::Output, now: Instant) {
+        use membership::Output as Out;
+        match output {
+            Out::Send { to, body } => self.send(to, body, now),
+            Out::Changed(hash) => self.cover(hash, now),
+            Out::Wanted { subject, epoch, teller } => {
+                self.gossip.want(subject, ManifestVersion { epoch, seq: 0 }, teller, now);
+            }
+            Out::Contact { id, addr, root } => {
+                let is_member = self.membership.member(id.hash()).is_some_and(membership::Member::is_live);
+                if !is_member || root != self.gossip.digest.root() {
+                    self.gossip.start_sync(Peer::Contact { id, addr }, now);
+                }
+            }
+            Out::Root { peer, root } => self.gossip.handle_root(peer, root, now),
+            Out::Joined(id) => self.event(Event::Joined(id)),
+            Out::Suspected { subject, accuser } => {
+                let accuser = self.id_of(accuser);
+                self.event(Event::Suspect { subject, accuser });
+            }
+            Out::Died(id) => self.event(Event::Dead(id)),
+            Out::Departed(id) => self.event(Event::Left(id)),
+            Out::Refuted(id) => self.event(Event::Refuted(id)),
+            Out::Evidence(subject, text) => self.event(Event::Evidence { subject, text }),
+            Out::EpochBehind(known) => {
+                if known > self.epoch_reported {
+                    self.epoch_reported = known;
+                    self.event(Event::EpochBehind { known });
+                }
+            }
+            Out::Refused(reason) => self.event(Event::Refused { what: Refused::Claim, reason }),
+            Out::Unanswered => self.event(Event::JoinUnanswered),
+            Out::Left => self.outputs.push_back(Output::Left),
+        }
+    }
+
+    pub(super) fn pump_gossip(&mut self, now: Instant) {
+        while let Some(output) = self.gossip.poll_output() {
+            match output {
+                gossip::Output::Ask { to, token, ask } => self.ask_for_gossip(to, token, ask, now),
+                gossip::Output::Manifest { manifest, previous, hash } => {
+                    self.take_manifest(&manifest, previous.as_deref(), hash, now);
+                }
+                gossip::Output::Claim { id, version, state, age, teller } => {
+                    self.take_claim(id, version, state, age, teller, now);
+                }
+                gossip::Output::Matched(peer) => self.gate.note_match(peer),
+                gossip::Output::Refused(reason) => {
+                    self.event(Event::Refused { what: Refused::Manifest, reason });
+                }
+            }
+        }
+    }
+
+    fn take_manifest(&mut self, manifest: &Manifest, previous: Option<&Manifest>, hash: u64, now: Instant) {
+        let owner = manifest.id.hash();
+        self.membership.introduce(manifest.id, manifest.version.epoch, manifest.addr, hash, now);
+        self.cover(owner, now);
+        let fact = Fact {
+            subject: owner.0,
+            epoch: manifest.version.epoch,
+            incarnation: manifest.version.seq,
+            kind: FactKind::Manifest.into(),
+            by: hash,
+            value: 0,
+        };
+        self.membership.disseminate(fact, now);
+        for service in &manifest.services {
+            let before = previous.and_then(|p| p.services.iter().find(|s| s.name == service.name));
+            if before.map(|before| before.health) != Some(service.health) {
+                let (worker, service, health) = (manifest.id, service.name.clone(), service.health);
+                self.event(Event::Health { worker, service, health });
+            }
+        }
+    }
+
+    fn take_claim(
+        &mut self,
+        id: NodeId,
+        version: Version,
+        state: EntryState,
+        age: Duration,
+        teller: IdHash,
+        now: Instant,
+    ) {
+        let status = match state {
+            EntryState::Alive => Status::Alive,
+            EntryState::Dead => Status::Dead,
+            EntryState::Left => Status::Left,
+            EntryState::Unknown => return,
+        };
+        let claim = Claim { version, status };
+        if status == Status::Alive {
+            self.membership.handle_claim(id.hash(), claim, teller, teller, now);
+        } else {
+            self.membership.handle_tombstone(id, claim, age, teller, now);
+        }
+    }
+
+    fn pump_prober(&mut self) {
+        while let Some(output) = self.prober.poll_output() {
+            match output {
+                probe::Output::Check(service) => self.outputs.push_back(Output::Check(service)),
+                probe::Output::Changed { service, health, .. } => {
+                    self.own.touch();
+                    self.event(Event::Health { worker: self.id, service, health });
+                }
+            }
+        }
+    }
+
+    fn pump_election(&mut self, now: Instant) {
+        while let Some(output) = self.election.poll_output() {
+            use election::Output as Out;
+            match output {
+                Out::Election { to, term } => {
+                    self.send_election(
+                        to,
+                        Body::Election(crate::wire::packet::Election { term, leader: 0 }),
+                        now,
+                    );
+                }
+                Out::Answer { to, term, leader } => {
+                    let leader = leader.map_or(0, |leader| leader.0);
+                    self.send_election(to, Body::Answer(crate::wire::packet::Election { term, leader }), now);
+                }
+                Out::ReadStore => self.summary.handle_campaign(now),
+                Out::Lead(term) => {
+                    let fact = Fact::about(self.hash, self.membership.version(), FactKind::Coordinator);
+                    self.membership.disseminate(Fact { value: term, ..fact }, now);
+                    self.own.touch();
+                    self.note_change();
+                    self.summary.handle_lead(term, now);
+                }
+                Out::StepDown => {
+                    self.own.touch();
+                    self.summary.handle_follow(now);
+                }
+                Out::Leader(leader) => {
+                    self.note_change();
+                    let (leader, term) = (leader.and_then(|leader| self.id_of(leader)), self.election.term());
+                    self.event(Event::Leader { leader, term });
+                }
+            }
+        }
+    }
+
+    fn pump_summary(&mut self, now: Instant) {
+        while let Some(output) = self.summary.poll_output() {
+            use summary::Output as Out;
+            match output {
+                Out::Store(call) => self.outputs.push_back(Output::Store(call)),
+                Out::Persist(record) => {
+                    self.outputs.push_back(Output::Persist(Persist::WriteRecord(encode(&record))));
+                }
+                Out::Replicate { record, copies } => self.replicate(&record, copies, now),
+                Out::Stored { term } => self.election.handle_stored(term, now),
+                Out::StoreFailed(_) => {
+                    self.store_failed_until = Some(now + super::STORE_FAILURE_COUNTS_FOR);
+                    self.own.touch();
+                    self.election.handle_store_failed(now);
+                }
+                Out::Wrote { term, seq, error } => self.event(Event::Write { term, seq, error }),
+            }
+            self.view = None;
+            self.view_version += 1;
+        }
+        if !self.election.is_silent() {
+            self.pump_election(now);
+        }
+    }
+
+    fn open_gate(&mut self, now: Instant) {
+        if self.gate.try_pass(self.membership.live_count() - 1, now) {
+            self.membership.allow_accusations();
+            self.own.touch();
+            self.event(Event::Ready);
+            self.note_change();
+        }
+    }
+
+    /// Brings digest and view in line with what membership and gossip hold of a member.
+    pub(super) fn cover(&mut self, hash: IdHash, now: Instant) {
+        self.note_change();
+        self.gossip.note_news(now);
+        self.persist_peers_at.get_or_insert(now + PERSIST_PEERS_INTERVAL);
+        if hash == self.hash {
+            self.cover_self(now);
+            return;
+        }
+        let Some(member) = self.membership.member(hash) else {
+            self.gossip.forget(hash);
+            return;
+        };
+        let age = member.age(now);
+        let state = match member.claim.status {
+            Status::Alive | Status::Suspect => EntryState::Alive,
+            Status::Dead => EntryState::Dead,
+            Status::Left => EntryState::Left,
+        };
+        let leaf = Leaf {
+            id: member.id,
+            version: member.claim.version,
+            state,
+            seq: self.gossip.store.version(hash).map_or(0, |version| version.seq),
+            since: Since { noted: now, age },
+        };
+        let is_covered = state == EntryState::Alive || age < TOMBSTONE_FADES;
+        self.gossip.digest.set(hash, is_covered.then_some(&leaf));
+    }
+
+    /// Members, manifests or the leader changed.
+    pub(super) fn note_change(&mut self) {
+        self.is_roster_stale = true;
+        self.view = None;
+        self.view_version += 1;
+    }
+
+    pub(super) fn persist_peers(&mut self, now: Instant) {
+        self.persist_peers_at = None;
+        let kept = |member: &&membership::Member| {
+            member.is_live() || member.claim.status == Status::Dead && member.age(now) < PEERS_KEPT
+        };
+        let members = self.membership.members().map(|(_, member)| member);
+        let peers = members.filter(kept).filter_map(|member| member.addr).take(MAX_PEERS).collect();
+        self.outputs.push_back(Output::Persist(Persist::Peers(peers)));
+    }
+
+    fn send_election(&mut self, to: IdHash, body: Body, now: Instant) {
+        if let Some(addr) = self.membership.member(to).and_then(|member| member.addr) {
+            self.send(super::Destination::Member { id: to, addr }, Some(body), now);
+        }
+    }
+}

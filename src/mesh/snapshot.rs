@@ -1,0 +1,87 @@
+//! Building the view: what readers get instead of the machines.
+
+use std::sync::Arc;
+
+use super::Mesh;
+use crate::id::NodeId;
+use crate::membership::Member;
+use crate::time::Instant;
+use crate::view::{LeaderView, MemberView, View};
+
+impl Mesh {
+    /// The view now: built anew when something changed, else the one from before.
+    pub fn view(&mut self, now: Instant) -> Arc<View> {
+        if let Some(view) = &self.view {
+            return Arc::clone(view);
+        }
+        let view = Arc::new(self.build_view(now));
+        self.view = Some(Arc::clone(&view));
+        view
+    }
+
+    /// The view now, with the newest round trips, loads and times.
+    pub fn refreshed_view(&mut self, now: Instant) -> Arc<View> {
+        self.view = None;
+        self.view(now)
+    }
+
+    fn build_view(&self, now: Instant) -> View {
+        let others = self.membership.members().map(|(_, member)| Arc::new(self.member_view(member, now)));
+        let mut members: Vec<_> = others.chain(std::iter::once(Arc::new(self.own_view(now)))).collect();
+        members.sort_by_key(|member| member.id);
+        View {
+            version: self.view_version,
+            local: self.id,
+            members,
+            leader: self.leader_view(now),
+            ready: self.gate.is_passed() && !self.draining,
+            draining: self.draining,
+        }
+    }
+
+    fn member_view(&self, member: &Member, now: Instant) -> MemberView {
+        let hash = member.hash();
+        MemberView {
+            id: member.id,
+            hash,
+            status: member.claim.status,
+            unroutable: false,
+            version: member.claim.version,
+            manifest: self.gossip.store.fresh(hash, now).cloned(),
+            addr: member.addr,
+            rtt: member.rtt,
+            load: self.gossip.loads.of(hash, now),
+            first_seen: member.first_seen,
+            last_heard: member.last_heard,
+        }
+    }
+
+    fn own_view(&self, now: Instant) -> MemberView {
+        let claim = self.own_claim();
+        MemberView {
+            id: self.id,
+            hash: self.hash,
+            status: claim.status,
+            unroutable: false,
+            version: claim.version,
+            manifest: self.gossip.store.held(self.hash).map(|held| Arc::clone(held.signed.manifest())),
+            addr: self.config.addr,
+            rtt: None,
+            load: self.gossip.loads.own_exact(),
+            first_seen: Instant::ORIGIN,
+            last_heard: now,
+        }
+    }
+
+    fn leader_view(&self, now: Instant) -> LeaderView {
+        let candidates = self.election.candidates().iter().filter_map(|candidate| self.id_of(candidate.id));
+        let candidates: Vec<NodeId> = candidates.collect();
+        LeaderView {
+            leader: self.election.leader().and_then(|leader| self.id_of(leader)),
+            term: self.election.term(),
+            since: self.election.leader_since(),
+            candidates,
+            summary: self.summary.status(now),
+        }
+    }
+}

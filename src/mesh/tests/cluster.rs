@@ -1,0 +1,380 @@
+//! A few meshes in virtual time: datagrams and questions are delivered after a fixed delay, or not at all.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::id::{Identity, NodeId, ServiceName};
+use crate::manifest::{Capabilities, Health, HostPolicy, Protocol, Timeouts};
+use crate::mesh::{
+    Boot, Config, Destination, Event, Input, LinkFailure, LocalChange, Mesh, Output, Persist, RequestId,
+    StoreConfig,
+};
+use crate::probe::{Outcome, Target};
+use crate::summary::{StoreCall, StoreReply};
+use crate::time::{Duration, Instant};
+use crate::view::{MemberView, Status, View};
+
+const DELAY: Duration = Duration::from_millis(1);
+
+pub(super) struct Cluster {
+    pub(super) now: Instant,
+    pub(super) nodes: BTreeMap<usize, Node>,
+    queue: BinaryHeap<Reverse<(Instant, u64, usize, Delivery)>>,
+    sequence: u64,
+    pub(super) cut: BTreeSet<(usize, usize)>,
+    pub(super) store: Option<Vec<u8>>,
+    pub(super) store_fails: bool,
+    pub(super) events: Vec<(usize, Event)>,
+    pub(super) datagrams: usize,
+    pub(super) bytes: usize,
+    pub(super) questions: usize,
+    disks: BTreeMap<usize, Disk>,
+}
+
+#[derive(Default, Clone)]
+struct Disk {
+    epoch: u64,
+    peers: Vec<SocketAddr>,
+    record: Option<Vec<u8>>,
+}
+
+pub(super) struct Node {
+    pub(super) mesh: Mesh,
+    pub(super) left: bool,
+    pub(super) health: Health,
+    pub(super) version: String,
+    asked: BTreeMap<RequestId, usize>,
+    next_ask: u64,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Delivery {
+    Datagram(SocketAddr, Vec<u8>),
+    Request(usize, RequestId, Vec<u8>),
+    Response(RequestId, Option<Vec<u8>>),
+    Stored(Vec<u8>),
+    NotFound,
+    PutDone,
+    GetFailed,
+    Checked,
+}
+
+pub(super) fn identity(node: usize) -> Identity {
+    let mut secret = [7; 32];
+    secret[..8].copy_from_slice(&(node as u64).to_be_bytes());
+    Identity::from_secret(&secret)
+}
+
+pub(super) fn id(node: usize) -> NodeId {
+    identity(node).id()
+}
+
+fn addr(node: usize) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 10_000 + u16::try_from(node).unwrap()))
+}
+
+fn node_at(addr: SocketAddr) -> usize {
+    usize::from(addr.port() - 10_000)
+}
+
+pub(super) fn echo() -> Target {
+    Target {
+        name: "echo".parse().unwrap(),
+        port: 80,
+        version: String::new(),
+        weight: 1,
+        tags: Vec::new(),
+        protocol: Protocol::Http1,
+        timeouts: Timeouts::default(),
+        max_in_flight: 0,
+        host: HostPolicy::Preserve,
+        interval: Duration::from_secs(5),
+        rise: 2,
+        fall: 3,
+        checked: true,
+    }
+}
+
+pub(super) fn config(node: usize, seeds: usize) -> Config {
+    Config {
+        cluster: "test".to_owned(),
+        cluster_id: 7,
+        name: format!("n{node}"),
+        zone: String::new(),
+        tier: 3,
+        capabilities: Capabilities::default(),
+        public_url: format!("https://n{node}.example.com"),
+        addr: Some(addr(node)),
+        seeds,
+        peers: Vec::new(),
+        services: vec![echo()],
+        routes: Vec::new(),
+        election_hold: Duration::from_secs(2),
+        leader_priority: 0,
+        leader_eligible: false,
+        store: StoreConfig { id: 1, remote: false, max_writes_per_day: None, staleness: Duration::ZERO },
+        write_record: None,
+        meshnode_version: "test".to_owned(),
+    }
+}
+
+impl Cluster {
+    pub(super) fn new() -> Self {
+        Self {
+            now: Instant::ORIGIN + Duration::from_secs(1),
+            nodes: BTreeMap::new(),
+            queue: BinaryHeap::new(),
+            sequence: 0,
+            cut: BTreeSet::new(),
+            store: None,
+            store_fails: false,
+            events: Vec::new(),
+            datagrams: 0,
+            bytes: 0,
+            questions: 0,
+            disks: BTreeMap::new(),
+        }
+    }
+
+    /// A settled cluster of `n`, the first one alone and the others joining through it.
+    pub(super) fn of(n: usize) -> Self {
+        let mut cluster = Self::new();
+        for node in 0..n {
+            cluster.start(node);
+            cluster.run(Duration::from_millis(50));
+        }
+        cluster.run(Duration::from_secs(8));
+        cluster
+    }
+
+    /// Starts or restarts a node with what its disk holds.
+    pub(super) fn start(&mut self, node: usize) {
+        self.start_with(node, config(node, usize::from(node != 0)));
+    }
+
+    pub(super) fn start_with(&mut self, node: usize, mut config: Config) {
+        let disk = self.disks.entry(node).or_default();
+        disk.epoch += 1 + node as u64 / 100;
+        if disk.epoch == 1 {
+            // Later starters have later clocks.
+            disk.epoch = 1000 + node as u64;
+        }
+        config.peers.clone_from(&disk.peers);
+        config.write_record.clone_from(&disk.record);
+        let mut seed = [0; 32];
+        seed[0] = u8::try_from(node).unwrap();
+        seed[1] = u8::try_from(disk.epoch % 251).unwrap();
+        let boot = Boot { epoch: disk.epoch, nonce: disk.epoch * 31 + node as u64, seed };
+        let mesh = Mesh::new(config, identity(node), boot, self.now).unwrap();
+        let health = Health::Healthy;
+        self.nodes.insert(
+            node,
+            Node { mesh, left: false, health, version: "1.0.0".into(), asked: BTreeMap::new(), next_ask: 0 },
+        );
+        self.drain(node);
+    }
+
+    pub(super) fn lose_disk(&mut self, node: usize) {
+        self.disks.insert(node, Disk { epoch: 1, ..Disk::default() });
+    }
+
+    pub(super) fn kill(&mut self, node: usize) {
+        self.nodes.remove(&node);
+    }
+
+    pub(super) fn handle(&mut self, node: usize, input: Input) {
+        let now = self.now;
+        if let Some(target) = self.nodes.get_mut(&node) {
+            target.mesh.handle(input, now);
+            self.drain(node);
+        }
+    }
+
+    /// Cuts or mends the wires between two groups.
+    pub(super) fn partition(&mut self, a: &[usize], b: &[usize], is_cut: bool) {
+        for &x in a {
+            for &y in b {
+                for pair in [(x, y), (y, x)] {
+                    if is_cut {
+                        self.cut.insert(pair);
+                    } else {
+                        self.cut.remove(&pair);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn run(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        loop {
+            let timer = self.nodes.iter().filter_map(|(i, n)| n.mesh.poll_timeout().map(|t| (t, *i))).min();
+            let event = self.queue.peek().map(|Reverse((at, ..))| *at);
+            let next = crate::time::earliest(timer.map(|(at, _)| at), event);
+            let Some(next) = next.filter(|next| *next <= end) else { break };
+            self.now = self.now.max(next);
+            if event == Some(next) {
+                let Some(Reverse((_, _, to, delivery))) = self.queue.pop() else { break };
+                self.deliver(to, delivery);
+            } else if let Some((_, node)) = timer {
+                self.handle(node, Input::Tick);
+            }
+        }
+        self.now = end;
+    }
+
+    pub(super) fn run_until(
+        &mut self,
+        limit: Duration,
+        what: &str,
+        mut done: impl FnMut(&mut Self) -> bool,
+    ) -> Duration {
+        let start = self.now;
+        while !done(self) {
+            assert!(self.now.since(start) < limit, "not within {limit:?}: {what}");
+            self.run(Duration::from_millis(20));
+        }
+        self.now.since(start)
+    }
+
+    pub(super) fn view(&mut self, node: usize) -> Arc<View> {
+        let now = self.now;
+        self.nodes.get_mut(&node).unwrap().mesh.refreshed_view(now)
+    }
+
+    pub(super) fn sees(&mut self, observer: usize, subject: usize) -> Option<Arc<MemberView>> {
+        self.view(observer).member(&id(subject)).cloned()
+    }
+
+    pub(super) fn status(&mut self, observer: usize, subject: usize) -> Option<Status> {
+        self.sees(observer, subject).map(|member| member.status)
+    }
+
+    /// All of `observers` hold all of `subjects` in this status.
+    pub(super) fn all_hold(&mut self, observers: &[usize], subjects: &[usize], status: Status) -> bool {
+        observers.iter().all(|&o| subjects.iter().all(|&s| o == s || self.status(o, s) == Some(status)))
+    }
+
+    pub(super) fn leader(&mut self, observer: usize) -> Option<NodeId> {
+        self.view(observer).leader.leader
+    }
+
+    pub(super) fn set_services(&mut self, node: usize, targets: Vec<Target>) {
+        self.handle(node, Input::Local(LocalChange::Services(targets)));
+    }
+
+    fn push(&mut self, delay: Duration, to: usize, delivery: Delivery) {
+        self.sequence += 1;
+        self.queue.push(Reverse((self.now + delay, self.sequence, to, delivery)));
+    }
+
+    fn drain(&mut self, node: usize) {
+        while let Some(output) = self.nodes.get_mut(&node).and_then(|n| n.mesh.poll_output()) {
+            self.carry(node, output);
+        }
+    }
+
+    fn carry(&mut self, node: usize, output: Output) {
+        match output {
+            Output::Datagram { to, bytes } => {
+                self.datagrams += 1;
+                self.bytes += bytes.len();
+                let to = match to {
+                    Destination::Member { addr, .. } | Destination::Address(addr) => node_at(addr),
+                    Destination::Seed(_) => 0,
+                };
+                self.push(DELAY, to, Delivery::Datagram(addr(node), bytes));
+            }
+            Output::Request { to, addr: at, id: request, body } => {
+                self.questions += 1;
+                let target = node_at(at);
+                let works = id(target) == to
+                    && self.nodes.contains_key(&target)
+                    && !self.cut.contains(&(node, target));
+                if works {
+                    self.push(DELAY, target, Delivery::Request(node, request, body));
+                } else {
+                    self.push(DELAY, node, Delivery::Response(request, None));
+                }
+            }
+            Output::Respond { id: request, body } => {
+                let origin = self.nodes.get_mut(&node).and_then(|n| n.asked.remove(&request));
+                if let Some(origin) = origin {
+                    let own = RequestId(request.0 >> 16);
+                    self.push(DELAY, origin, Delivery::Response(own, Some(body)));
+                }
+            }
+            Output::Check(service) => {
+                assert_eq!(service.as_str(), "echo");
+                self.push(DELAY, node, Delivery::Checked);
+            }
+            Output::Store(call) => {
+                let delivery = match (call, &self.store) {
+                    _ if self.store_fails => Delivery::GetFailed,
+                    (StoreCall::Get, Some(value)) => Delivery::Stored(value.clone()),
+                    (StoreCall::Get, None) => Delivery::NotFound,
+                    (StoreCall::Put { value }, _) => {
+                        self.store = Some(value);
+                        Delivery::PutDone
+                    }
+                };
+                self.push(DELAY, node, delivery);
+            }
+            Output::Persist(Persist::Peers(peers)) => self.disks.entry(node).or_default().peers = peers,
+            Output::Persist(Persist::WriteRecord(record)) => {
+                self.disks.entry(node).or_default().record = Some(record);
+            }
+            Output::Event(Event::EpochBehind { known }) => {
+                self.disks.entry(node).or_default().epoch = known + 1;
+                self.handle(node, Input::Local(LocalChange::Epoch(known + 1)));
+            }
+            Output::Event(event) => self.events.push((node, event)),
+            Output::Left => {
+                if let Some(node) = self.nodes.get_mut(&node) {
+                    node.left = true;
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, to: usize, delivery: Delivery) {
+        let unix = 1_800_000_000 + self.now.as_nanos() / 1_000_000_000;
+        let input = match delivery {
+            Delivery::Datagram(source, bytes) => {
+                if self.cut.contains(&(node_at(source), to)) {
+                    return;
+                }
+                Input::Datagram { source, bytes }
+            }
+            Delivery::Request(from, request, body) => {
+                let Some(node) = self.nodes.get_mut(&to) else { return };
+                node.next_ask += 1;
+                let local = RequestId(request.0 << 16 | node.next_ask & 0xffff);
+                node.asked.insert(local, from);
+                Input::Request { from: id(from), id: local, body }
+            }
+            Delivery::Response(request, body) => {
+                Input::Response { id: request, result: body.ok_or(LinkFailure::Unreachable) }
+            }
+            Delivery::Stored(value) => Input::Store(StoreReply::Found { value, now: unix }),
+            Delivery::NotFound => Input::Store(StoreReply::NotFound { now: unix }),
+            Delivery::PutDone => Input::Store(StoreReply::Stored),
+            Delivery::GetFailed => {
+                Input::Store(StoreReply::GetFailed(crate::summary::StoreFailure::Failed("down".into())))
+            }
+            Delivery::Checked => {
+                let Some(node) = self.nodes.get(&to) else { return };
+                let outcome = Outcome {
+                    health: node.health,
+                    refused: false,
+                    version: Some(node.version.clone()),
+                    detail: String::new(),
+                };
+                Input::Checked { service: "echo".parse::<ServiceName>().unwrap(), outcome }
+            }
+        };
+        self.handle(to, input);
+    }
+}

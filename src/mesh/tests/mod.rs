@@ -1,0 +1,4 @@
+//! Stories of a few meshes in virtual time.
+
+mod cluster;
+mod stories;
