@@ -15,6 +15,7 @@ use crate::time::Duration;
 const MAX_TAGS: usize = 64;
 const MAX_TAG_LEN: usize = 64;
 const MAX_VERSION_LEN: usize = 64;
+const LONGEST_CHECK: Duration = Duration::from_secs(60);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The fields of a service; what is left out has its default.
@@ -151,8 +152,10 @@ impl ServiceConfig {
                 .found("protocol", "h2c")
                 .refused("http1 for an https URL: ALPN chooses there"));
         }
-        if self.timeout.is_zero() {
-            return Err(fields.found("timeout", "0s").refused("more than 0s"));
+        if self.timeout.is_zero() || self.timeout > LONGEST_CHECK {
+            return Err(fields
+                .found("timeout", &written(self.timeout))
+                .refused("more than 0s and at most 1m"));
         }
         Ok(())
     }
