@@ -2,6 +2,16 @@
 //!
 //! The policy here is pure; `checker`, behind the feature `net`, makes the calls.
 
+#[cfg(feature = "net")]
+pub mod checker;
+mod health;
+mod prober;
+mod schedule;
+#[cfg(test)]
+mod tests;
+
+pub use prober::{Output, Prober};
+
 use crate::id::ServiceName;
 use crate::manifest::{Health, HostPolicy, Protocol, Timeouts};
 use crate::time::Duration;
