@@ -33,3 +33,12 @@ impl Clock {
 pub fn unix_now() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
+
+/// Time since boot, the time asleep included; for deadlines that a suspend must not stretch.
+pub fn since_boot() -> Duration {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let id = rustix::time::ClockId::Boottime;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let id = rustix::time::ClockId::Monotonic;
+    Duration::try_from(rustix::time::clock_gettime(id)).unwrap_or_default()
+}

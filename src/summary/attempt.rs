@@ -96,7 +96,7 @@ impl Policy {
                     self.abandon("no member kept the write record", now);
                 }
             }
-            phase => self.phase = phase,
+            phase @ (Phase::Idle | Phase::Reading { .. } | Phase::Writing { .. }) => self.phase = phase,
         }
         self.advance(now);
     }
