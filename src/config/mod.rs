@@ -1,5 +1,202 @@
-//! Configuration: flags, environment and file, parsed and checked once.
+//! Configuration: flags, environment and file, parsed and checked once into one typed value.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::manifest::Route;
+use crate::time::Duration;
+
+mod args;
+mod error;
+mod file;
+mod layers;
+mod parse;
+mod resolve;
+mod route;
+mod secret;
 mod service;
+mod services;
+mod settings;
+mod store;
+#[cfg(test)]
+mod tests;
 
-pub use service::{Check, ServiceConfig};
+pub use args::{Environment, RunArgs};
+pub use error::{ConfigError, Origin, Source};
+pub use file::ConfigFile;
+pub use parse::{HostPort, InvalidHostPort};
+pub use route::{RetryBudgetTable, RouteTable, SplitTable};
+pub use secret::{EdgeSecret, Keyring, Secret};
+pub use service::{Check, ServiceConfig, ServiceTable, TimeoutsTable};
+pub use settings::{Setting, Settings};
+pub use store::Store;
+
+/// Everything that the operator of a node decided, checked. Defaults are filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// A human's name for the node.
+    pub name: String,
+    /// Placement, empty when not set.
+    pub zone: String,
+    /// 1 to 3; `None` to be found out.
+    pub tier: Option<u8>,
+    /// The cluster's name.
+    pub cluster: String,
+    /// Where the cluster's key comes from.
+    pub cluster_key: ClusterKeySource,
+    /// Where the node's own key comes from.
+    pub identity: IdentitySource,
+    /// Where the node keeps what survives it.
+    pub data_dir: PathBuf,
+    /// Membership (UDP) and links (TCP).
+    pub bind: SocketAddr,
+    /// Where others reach the node; `None` to learn it.
+    pub advertise: Option<HostPort>,
+    /// Members to join, resolved anew on every try.
+    pub join: Vec<HostPort>,
+    /// The listener for local callers.
+    pub ingress: SocketAddr,
+    /// The listener for tunnels and edges.
+    pub edge: Option<EdgeConfig>,
+    /// URL under which edges reach this node, without a slash at its end; empty when none.
+    pub public_url: String,
+    /// TLS of the ingress and edge listeners.
+    pub tls: Option<TlsFiles>,
+    /// The domain for routing by host name, without a dot at either end.
+    pub mesh_domain: String,
+    /// The listener of the admin API.
+    pub admin: SocketAddr,
+    /// The admin API's bearer token.
+    pub admin_token: Option<Secret>,
+    /// A listener for metrics and health alone.
+    pub metrics_listen: Option<SocketAddr>,
+    /// The services of this node, ordered by name.
+    pub services: Vec<ServiceConfig>,
+    /// The routes that this node's operator configured, ordered by service.
+    pub routes: Vec<Route>,
+    /// The summary's store.
+    pub store: Store,
+    /// The cap on the cluster's daily summary writes; `None` is no limit.
+    pub max_writes_per_day: Option<u32>,
+    /// How old an answer of the store may be.
+    pub store_staleness: Duration,
+    /// Standing in the election; higher leads first.
+    pub leader_priority: i32,
+    /// Offers to lead; `None` to offer when it has a service.
+    pub leader_eligible: Option<bool>,
+    /// How long no leader must have been heard before this node leads.
+    pub election_hold: Duration,
+    /// How long streams may take to finish when the node leaves.
+    pub drain_timeout: Duration,
+    /// Largest request body in bytes; `None` is no limit.
+    pub max_body: Option<u64>,
+    /// Largest request head in bytes.
+    pub max_header: usize,
+    /// Connections at each listener.
+    pub max_connections: usize,
+    /// Where the access log goes.
+    pub access_log: Option<AccessLog>,
+    /// Directives of the log's filter, for example `info,meshnode::router=debug`.
+    pub log: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+/// Where the cluster's key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClusterKeySource {
+    /// The environment held it.
+    Given(Keyring),
+    /// This file holds it.
+    File(PathBuf),
+    /// The data directory holds it; a first node without anybody to join creates it there.
+    DataDir,
+}
+
+/// Where the node's own key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentitySource {
+    /// The data directory; created at the first start.
+    File,
+    /// Derived from a seed, the cluster's name and the node's name.
+    Derived {
+        /// The seed.
+        seed: Secret,
+    },
+}
+
+/// The listener for tunnels and edges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The secrets that its callers share.
+    pub secrets: Vec<EdgeSecret>,
+}
+
+/// PEM files for TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Standard error.
+    Stderr,
+    /// Appended to a file.
+    File(PathBuf),
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For humans.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What differs between two configurations, as far as a running node is concerned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reload {
+    /// All services, if they differ.
+    pub services: Option<Vec<ServiceConfig>>,
+    /// All routes, if they differ.
+    pub routes: Option<Vec<Route>>,
+    /// Something else differs, which only a restart applies.
+    pub needs_restart: bool,
+}
+
+impl Config {
+    /// Reads the file that `args` or `environment` name, and merges all three. The secret files are read too.
+    pub fn load(args: &RunArgs, environment: &Environment) -> Result<Self, ConfigError> {
+        let named = args.config.clone().map(|path| (path, Origin::flag("config")));
+        let named = named.or_else(|| {
+            let path = environment.get("MESHNODE_CONFIG")?;
+            Some((path.into(), Origin::environment("MESHNODE_CONFIG")))
+        });
+        let file = named.map(|(path, at)| ConfigFile::load(&path, at)).transpose()?;
+        Self::resolve(args, file.as_ref(), environment)
+    }
+
+    /// What a running node can take over from `newer` (read again at SIGHUP).
+    pub fn reloadable(&self, newer: &Self) -> Reload {
+        let same_rest =
+            Self { services: newer.services.clone(), routes: newer.routes.clone(), ..self.clone() };
+        Reload {
+            services: (self.services != newer.services).then(|| newer.services.clone()),
+            routes: (self.routes != newer.routes).then(|| newer.routes.clone()),
+            needs_restart: same_rest != *newer,
+        }
+    }
+
+    /// A way to meet members is configured.
+    pub const fn has_discovery(&self) -> bool {
+        !self.join.is_empty()
+    }
+}

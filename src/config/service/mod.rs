@@ -7,6 +7,11 @@ use crate::manifest::{HostPolicy, Protocol, Timeouts};
 use crate::probe::Target;
 use crate::time::Duration;
 
+mod table;
+
+pub(super) use table::Fields;
+pub use table::{ServiceTable, TimeoutsTable};
+
 /// One service of this node. Its URL is this operator's word and never comes over the mesh.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServiceConfig {
@@ -55,6 +60,27 @@ pub enum Check {
 }
 
 impl ServiceConfig {
+    /// The service with this name and URL, and defaults for the rest.
+    pub fn new(name: ServiceName, url: Url) -> Self {
+        Self {
+            name,
+            url,
+            protocol: Protocol::default(),
+            check: Check::default(),
+            health: "/health".to_owned(),
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            rise: 2,
+            fall: 3,
+            version: String::new(),
+            weight: 1,
+            tags: Vec::new(),
+            timeouts: Timeouts::default(),
+            max_in_flight: 256,
+            host: HostPolicy::default(),
+        }
+    }
+
     /// The part that the core needs.
     pub fn target(&self) -> Target {
         Target {

@@ -1,0 +1,49 @@
+//! Where the summary is written, as its operator spelled it.
+
+use std::path::PathBuf;
+
+use url::Url;
+
+use super::secret::Secret;
+
+/// Cloudflare's own API.
+pub(super) const CLOUDFLARE_API: &str = "https://api.cloudflare.com/client/v4";
+
+pub(super) const STORE: &str =
+    "file:PATH, or cloudflare:ACCOUNT/NAMESPACE with both in 32 hexadecimal digits";
+
+/// The summary's store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Store {
+    /// A file, shared by the nodes of one machine that name the same path.
+    File(PathBuf),
+    /// A namespace of Workers KV.
+    Cloudflare {
+        /// The account's id.
+        account: String,
+        /// The namespace's id.
+        namespace: String,
+        /// The bearer token.
+        token: Secret,
+        /// The API's base URL.
+        api: Url,
+    },
+}
+
+/// The text of `--store`, taken apart.
+pub(super) enum Spelling {
+    File(PathBuf),
+    Cloudflare { account: String, namespace: String },
+}
+
+impl Spelling {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if let Some(path) = text.strip_prefix("file:") {
+            return super::parse::path(path).map(Self::File);
+        }
+        let (account, namespace) = text.strip_prefix("cloudflare:")?.split_once('/')?;
+        let is_id = |id: &str| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
+        (is_id(account) && is_id(namespace))
+            .then(|| Self::Cloudflare { account: account.to_owned(), namespace: namespace.to_owned() })
+    }
+}

@@ -1,0 +1,469 @@
+//! What is accepted, what wins, and the exact message for each kind of bad input.
+
+use std::path::{Path, PathBuf};
+
+use clap::{CommandFactory, Parser};
+
+use super::*;
+use crate::manifest::{HostPolicy, Protocol};
+
+/// Resolves a command line, `KEY=value` variables and the text of a file called `mesh.toml`.
+fn resolve(flags: &[&str], variables: &[(&str, &str)], file: &str) -> Result<Config, ConfigError> {
+    let args = RunArgs::parse_from([&["run"], flags].concat());
+    let mut environment = Environment { host_name: "box".to_owned(), ..Environment::default() };
+    environment.variables.insert("HOME".to_owned(), "/home/me".to_owned());
+    for (key, value) in variables {
+        environment.variables.insert((*key).to_owned(), (*value).to_owned());
+    }
+    let file = ConfigFile::parse(Path::new("mesh.toml"), file.to_owned())?;
+    Config::resolve(&args, Some(&file), &environment)
+}
+
+fn refused(flags: &[&str], variables: &[(&str, &str)], file: &str, message: &str) {
+    match resolve(flags, variables, file) {
+        Ok(_) => panic!("accepted: {flags:?} {variables:?} {file}"),
+        Err(error) => assert_eq!(error.to_string(), message),
+    }
+}
+
+fn refused_flags(flags: &[&str], message: &str) {
+    refused(flags, &[], "", message);
+}
+
+fn refused_file(file: &str, message: &str) {
+    refused(&[], &[], file, message);
+}
+
+fn refused_service(fields: &str, message: &str) {
+    refused_file(&format!("[[service]]\nname = \"rag\"\nurl = \"http://a:1\"\n{fields}"), message);
+}
+
+#[test]
+fn without_any_setting_the_defaults_hold() {
+    let config = resolve(&[], &[], "").expect("valid");
+    assert_eq!(config.name, "box");
+    assert_eq!(config.cluster, "default");
+    assert_eq!(config.data_dir, PathBuf::from("/home/me/.local/state/meshnode"));
+    assert_eq!(config.store, Store::File("/home/me/.local/state/meshnode/summary.json".into()));
+    assert_eq!(config.bind.to_string(), "0.0.0.0:7946");
+    assert_eq!(config.ingress.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.admin.to_string(), "127.0.0.1:7980");
+    assert_eq!((config.max_writes_per_day, config.store_staleness), (None, Duration::ZERO));
+    assert_eq!(config.election_hold, Duration::from_secs(15));
+    assert_eq!(config.drain_timeout, Duration::from_secs(30));
+    assert_eq!((config.max_body, config.max_header, config.max_connections), (None, 65536, 8192));
+    assert_eq!((config.mesh_domain.as_str(), config.log.as_str()), ("mesh", "info"));
+    assert_eq!(config.cluster_key, ClusterKeySource::DataDir);
+    assert!(!config.has_discovery());
+}
+
+#[test]
+fn a_flag_beats_the_environment_that_beats_the_file() {
+    let file = "zone = \"file\"\ntier = 3\ncluster = \"file\"\njoin = [\"file:1\", \"file:2\"]";
+    let variables = [("MESHNODE_ZONE", "env"), ("MESHNODE_TIER", "2"), ("MESHNODE_JOIN", "env:1,env:2")];
+    let config = resolve(&["--zone", "flag", "--join", "flag:1"], &variables, file).expect("valid");
+    assert_eq!((config.zone.as_str(), config.tier, config.cluster.as_str()), ("flag", Some(2), "file"));
+    assert_eq!(config.join, ["flag:1".parse().expect("valid")]);
+    let config = resolve(&[], &variables, file).expect("valid");
+    assert_eq!(config.join, ["env:1".parse().expect("valid"), "env:2".parse().expect("valid")]);
+}
+
+#[test]
+fn every_flag_is_a_key_of_the_file_and_a_variable() {
+    let command = RunArgs::command();
+    let mut refused = 0;
+    for arg in command.get_arguments() {
+        let flag = arg.get_long().expect("every argument is long");
+        if flag == "config" || flag == "service" {
+            continue;
+        }
+        let value = "\u{1}";
+        let file =
+            if flag == "join" { format!("{flag} = [\"\\u0001\"]") } else { format!("{flag} = \"\\u0001\"") };
+        let variable = args::variable(flag);
+        for (place, error) in [
+            ("mesh.toml, line 1", resolve(&[], &[], &file)),
+            (&variable, resolve(&[], &[(&variable, value)], "")),
+        ] {
+            // Paths take any text, and some of them only together with another setting or an existing file.
+            let Err(error) = error else { continue };
+            refused += 1;
+            assert!(error.to_string().contains(place), "{flag}: {error}");
+            assert!(error.to_string().contains(flag) || place != "mesh.toml, line 1", "{flag}: {error}");
+        }
+    }
+    assert!(refused >= 60, "only {refused} of two for each of 38 settings were refused");
+}
+
+#[test]
+fn services_come_from_every_place_and_the_stronger_one_sets_the_url() {
+    let file = "[[service]]\nname = \"rag\"\nurl = \"http://file:1\"\nweight = 7\n[[service]]\nname = \"a\"\nurl = \"http://a:1\"";
+    let variables =
+        [("MESHNODE_SERVICE_RAG", "http://env:2"), ("MESHNODE_SERVICE_CLIENT_RAG", "http://env:3")];
+    let config = resolve(&["--service", "up=https://flag/x"], &variables, file).expect("valid");
+    let shown: Vec<_> = config.services.iter().map(|s| (s.name.as_str(), s.url.as_str(), s.weight)).collect();
+    let expected = [
+        ("a", "http://a:1/", 1),
+        ("client-rag", "http://env:3/", 1),
+        ("rag", "http://env:2/", 7),
+        ("up", "https://flag/x", 1),
+    ];
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn the_variables_of_a_kubernetes_service_called_meshnode_are_no_services() {
+    let variables = [
+        ("MESHNODE_SERVICE_HOST", "10.96.0.12"),
+        ("MESHNODE_SERVICE_PORT", "7946"),
+        ("MESHNODE_SERVICE_PORT_ADMIN", "7980"),
+        ("MESHNODE_PORT", "tcp://10.96.0.12:7946"),
+    ];
+    assert_eq!(resolve(&[], &variables, "").expect("valid").services, []);
+}
+
+#[test]
+fn a_service_table_with_every_field_is_read_and_written() {
+    let file = r#"
+        [[service]]
+        name = "rag"
+        url = "http://rag-service:8102"
+        protocol = "h2c"
+        check = "tcp"
+        health = "/healthz?deep=1"
+        interval = "1m30s"
+        timeout = "250ms"
+        rise = 1
+        fall = 5
+        version = "1.4.2"
+        weight = 3
+        tags = ["gpu"]
+        timeouts = { connect = "1s", first_byte = "3s", idle = "6s", total = "0s" }
+        max_in_flight = 0
+        host = "backend"
+    "#;
+    let config = resolve(&[], &[], file).expect("valid");
+    let service = &config.services[0];
+    assert_eq!(
+        (service.protocol, service.check, service.host),
+        (Protocol::H2c, Check::Tcp, HostPolicy::Backend)
+    );
+    assert_eq!((service.interval, service.timeout), (Duration::from_secs(90), Duration::from_millis(250)));
+    assert_eq!((service.rise, service.fall, service.weight, service.max_in_flight), (1, 5, 3, 0));
+    assert_eq!(service.timeouts.first_byte, Duration::from_secs(3));
+    assert_eq!(service.target().port, 8102);
+    let json = serde_json::to_string(&ServiceTable::from(service)).expect("serializes");
+    let table: ServiceTable = serde_json::from_str(&json).expect("parses");
+    let request = Origin { key: String::new(), source: Source::Request };
+    assert_eq!(table.resolve(&request).as_ref(), Ok(service), "{json}");
+}
+
+#[test]
+fn a_route_table_with_every_field_is_read() {
+    let file = r#"
+        [[route]]
+        service = "rag"
+        rev = 3
+        split = [{ version = "^2", percent = 10 }, { version = "weird_tag", percent = 90 }]
+        retry_budget = { percent = 50, min_per_second = 1 }
+        hedge_after = "20ms"
+        affinity_header = "X-User"
+    "#;
+    let config = resolve(&[], &[], file).expect("valid");
+    let route = &config.routes[0];
+    assert_eq!((route.rev, route.retry_percent, route.retry_min_per_second), (3, 50, 1));
+    assert_eq!((route.hedge_after, route.affinity_header.as_str()), (Duration::from_millis(20), "x-user"));
+    assert_eq!(route.split.iter().map(|s| s.percent).collect::<Vec<_>>(), [10, 90]);
+}
+
+#[test]
+fn bad_flags_are_refused_by_name_value_and_what_is_accepted() {
+    let listen = "IP:PORT, for example 127.0.0.1:8080; port 0 picks one";
+    let host_port = "HOST:PORT, for example 10.0.0.5:7946, [fd00::5]:7946 or mesh.example.com:7946";
+    let duration = "a duration up to 168h, for example 5s, 250ms or 1m30s";
+    let url = "an http:// or https:// URL with a host, and without user, query or fragment";
+    let store = "file:PATH, or cloudflare:ACCOUNT/NAMESPACE with both in 32 hexadecimal digits";
+    let public = "an http:// or https:// URL up to 128 bytes whose host is a DNS name, without user, query or fragment";
+    let long = "x".repeat(65);
+    let name = "1 to 64 bytes, without control characters and without spaces at the ends";
+    let cases: &[(&str, &str, &str)] = &[
+        ("tier", "4", "1, 2 or 3"),
+        ("tier", "gpu", "1, 2 or 3"),
+        ("name", &long, name),
+        ("name", "", name),
+        ("zone", "a\nb", name),
+        ("cluster", "a b", "1 to 63 letters, digits, '-', '_' and '.'"),
+        ("bind", "7946", listen),
+        ("bind", "0.0.0.0:99999", listen),
+        ("ingress", "localhost:80", listen),
+        ("metrics-listen", "x", listen),
+        ("advertise", "10.0.0.5", host_port),
+        ("advertise", "10.0.0.5:0", host_port),
+        ("join", "10.0.0.256:7946", host_port),
+        ("join", "http://a:1", host_port),
+        ("ingress-open=maybe", "", "true or false"),
+        ("mesh-domain", "-x", "a DNS name"),
+        ("store", "redis:x", store),
+        ("store", "cloudflare:a/b", store),
+        ("cloudflare-api", "api.cloudflare.com", url),
+        ("max-writes-per-day", "-1", "a number of writes from 0 to 1000000; 0 is no limit"),
+        ("store-staleness", "180", duration),
+        ("election-hold", "-5s", duration),
+        ("drain-timeout", "200h", duration),
+        ("max-body", "10 apples", "a number of bytes, for example 65536, 64KiB, 100MiB or 2GiB"),
+        ("max-header", "1KiB", "a size from 8KiB to 1MiB"),
+        ("max-connections", "0", "a number from 1 to 1000000"),
+        ("leader-priority", "high", "an integer from -2147483648 to 2147483647"),
+        ("identity", "random", "file or derived"),
+        ("public-url", "https://10.0.0.1", public),
+        ("public-url", "ftp://a.example.com", public),
+        (
+            "log",
+            "verbose",
+            "trace, debug, info, warn, error or off, also per module, for example info,meshnode::router=debug",
+        ),
+        ("log-format", "xml", "text or json"),
+        ("service", "rag", "NAME=URL, for example rag=http://127.0.0.1:8102"),
+        ("service", "rag=ftp://a", url),
+        ("service", "rag=http://user:pw@a", url),
+        ("service", "rag=http://a/?q=1", url),
+        ("service", "rag=http:///path", url),
+        ("service", "rag=http://a:0", url),
+    ];
+    for (flag, value, accepted) in cases {
+        let (flag, value) = flag.split_once('=').unwrap_or((flag, value));
+        let shown = value.rsplit_once("rag=").map_or(value, |(_, url)| url).replace('\n', "\u{fffd}");
+        let message = format!("--{flag}: '{shown}' is not accepted; accepted is {accepted}");
+        refused_flags(&[&format!("--{flag}={value}")], &message);
+    }
+}
+
+#[test]
+fn settings_that_need_others_say_which() {
+    refused_flags(
+        &["--ingress", "0.0.0.0:8080"],
+        "--ingress needs --ingress-open, as 0.0.0.0 is not a loopback address",
+    );
+    refused_flags(
+        &["--admin", "[::]:1"],
+        "--admin needs --admin-token-file, as :: is not a loopback address",
+    );
+    refused_flags(
+        &["--edge-listen", "0.0.0.0:1"],
+        "--edge-listen needs --edge-secret-file: a file of kid:base64 lines",
+    );
+    refused_flags(&["--edge-secret-file", "x"], "--edge-secret-file needs --edge-listen");
+    refused_flags(
+        &["--public-url", "https://a.example.com"],
+        "--public-url needs --edge-listen, or --ingress-open",
+    );
+    refused_flags(&["--tls-cert", "x"], "--tls-cert needs --tls-key");
+    refused_flags(&["--tls-key", "x"], "--tls-key needs --tls-cert");
+    refused_flags(
+        &["--identity=derived"],
+        "--identity needs --name, which tells the nodes of one seed apart",
+    );
+    refused_flags(
+        &["--identity=derived", "--name=a"],
+        "--identity needs the environment variable MESHNODE_IDENTITY_SEED, a secret of at least 16 bytes",
+    );
+    let store = format!("--store=cloudflare:{0}/{0}", "0123456789abcdef".repeat(2));
+    refused_flags(&[&store], "--store needs the environment variable CLOUDFLARE_API_TOKEN");
+    let config = resolve(&[&store], &[("CLOUDFLARE_API_TOKEN", "t")], "").expect("valid");
+    assert_eq!((config.max_writes_per_day, config.store_staleness), (Some(30), Duration::from_secs(180)));
+    assert!(!format!("{config:?}").contains("\"t\""), "a secret is shown");
+}
+
+#[test]
+fn what_is_not_built_is_refused_and_not_in_the_help() {
+    refused_flags(
+        &["--otlp=http://a"],
+        "--otlp: the export of traces is not built yet; accepted is to leave it out",
+    );
+    refused(
+        &[],
+        &[("MESHNODE_MDNS", "true")],
+        "",
+        "environment variable MESHNODE_MDNS: discovery in the local network is not built yet; accepted is to leave it out",
+    );
+    refused_service(
+        "check = \"grpc\"",
+        "mesh.toml, line 1, key service.check: check = \"grpc\" (http, tcp and none are) is not built yet; accepted is to leave it out",
+    );
+    let help = RunArgs::command().render_long_help().to_string();
+    assert!(help.contains("--election-hold") && !help.contains("otlp") && !help.contains("mdns"), "{help}");
+}
+
+#[test]
+fn duplicates_are_refused() {
+    refused_flags(
+        &["--service", "a=http://b", "--service", "a=http://c"],
+        "--service: service 'a' is configured twice; accepted is each name once",
+    );
+    let service = "[[service]]\nname = \"a\"\nurl = \"http://b\"\n";
+    refused_file(
+        &service.repeat(2),
+        "mesh.toml, line 4, key service: service 'a' is configured twice; accepted is each name once",
+    );
+    refused_file(
+        "[[route]]\nservice = \"a\"\n[[route]]\nservice = \"a\"",
+        "mesh.toml, line 3, key route.service: service 'a' has two routes; accepted is one",
+    );
+}
+
+#[test]
+fn bad_files_are_refused_with_their_line() {
+    refused_file(
+        "\nbind = \"x\"",
+        "mesh.toml, line 2, key bind: 'x' is not accepted; accepted is IP:PORT, for example 127.0.0.1:8080; port 0 picks one",
+    );
+    refused_file("tier = 9", "mesh.toml, line 1, key tier: '9' is not accepted; accepted is 1, 2 or 3");
+    let error = resolve(&[], &[], "zone = \"a\"\ncolour = \"red\"").expect_err("unknown key").to_string();
+    assert!(
+        error.starts_with("mesh.toml, line 2: unknown field `colour`, expected one of `name`, `zone`"),
+        "{error}"
+    );
+    let error = resolve(&[], &[], "zone = [1]").expect_err("wrong type").to_string();
+    assert_eq!(
+        error,
+        "mesh.toml, line 1: invalid type: sequence, expected a string, an integer, true or false"
+    );
+    let error = resolve(&[], &[], "zone = ").expect_err("no TOML").to_string();
+    assert!(error.starts_with("mesh.toml, line 1: "), "{error}");
+    let error = resolve(&[], &[], "[[service]]\nname = \"a\"\nurl = \"http://b\"\nprot = 1")
+        .expect_err("unknown key");
+    assert!(
+        error.to_string().starts_with("mesh.toml, line 4: unknown field `prot`, expected one of `name`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn bad_services_are_refused() {
+    let cases = [
+        ("protocol = \"http3\"", "protocol: 'http3' is not accepted; accepted is http1, h2c"),
+        ("check = \"ping\"", "check: 'ping' is not accepted; accepted is http, tcp, none"),
+        (
+            "health = \"health\"",
+            "health: 'health' is not accepted; accepted is a path that begins with '/', up to 1024 bytes",
+        ),
+        ("interval = \"50ms\"", "interval: '50ms' is not accepted; accepted is at least 100ms"),
+        ("timeout = \"0s\"", "timeout: '0s' is not accepted; accepted is more than 0s"),
+        ("rise = 0", "rise: '0' is not accepted; accepted is a number from 1 to 100"),
+        ("fall = -1", "fall: '-1' is not accepted; accepted is a number from 1 to 100"),
+        ("weight = 0", "weight: '0' is not accepted; accepted is a number from 1 to 10000"),
+        ("tags = [\"\"]", "tags: '' is not accepted; accepted is up to 64 labels of 1 to 64 bytes"),
+        ("max_in_flight = -1", "max_in_flight: '-1' is not accepted; accepted is a number from 0 to 1000000"),
+        ("host = \"x\"", "host: 'x' is not accepted; accepted is preserve, backend"),
+        (
+            "timeouts = { idle = \"soon\" }",
+            "timeouts.idle: 'soon' is not accepted; accepted is a duration up to 168h, for example 5s, 250ms or 1m30s",
+        ),
+    ];
+    for (field, message) in cases {
+        refused_service(field, &format!("mesh.toml, line 1, key service.{message}"));
+    }
+    refused_file(
+        "[[service]]\nname = \"Rag\"\nurl = \"http://a\"",
+        "mesh.toml, line 1, key service.name: 'Rag' is not accepted; accepted is 1 to 63 of a-z, 0-9 and '-'",
+    );
+    refused(
+        &["--service", "a=https://b"],
+        &[],
+        "[[service]]\nname = \"a\"\nurl = \"http://b\"\nprotocol = \"h2c\"",
+        "--service: 'https://b/' is not accepted; accepted is an http:// URL, as the file says that the service speaks h2c",
+    );
+    refused_file(
+        "[[service]]\nname = \"a\"\nurl = \"https://b\"\nprotocol = \"h2c\"",
+        "mesh.toml, line 1, key service.protocol: 'h2c' is not accepted; accepted is http1 for an https URL: ALPN chooses there",
+    );
+}
+
+#[test]
+fn bad_routes_are_refused() {
+    let cases = [
+        ("rev = -1", "rev: '-1' is not accepted; accepted is a number from 0 to 9223372036854775807"),
+        (
+            "split = [{ version = \"^x\", percent = 1 }]",
+            "split.version: '^x' is not accepted; accepted is a version such as 1.4.2, or a selector that starts with ^ ~ > < = or contains *, up to 64 bytes",
+        ),
+        (
+            "split = [{ version = \"1\", percent = 60 }, { version = \"2\", percent = 50 }]",
+            "split.percent: '110 in all' is not accepted; accepted is up to 100 in all; the rest goes to other versions",
+        ),
+        (
+            "split = [{ version = \"1\", percent = 101 }]",
+            "split.percent: '101' is not accepted; accepted is a number from 0 to 100",
+        ),
+        (
+            "retry_budget = { percent = 101 }",
+            "retry_budget.percent: '101' is not accepted; accepted is a number from 0 to 100",
+        ),
+        (
+            "affinity_header = \"a b\"",
+            "affinity_header: 'a b' is not accepted; accepted is a header's name, or nothing",
+        ),
+    ];
+    for (field, message) in cases {
+        refused_file(
+            &format!("[[route]]\nservice = \"rag\"\n{field}"),
+            &format!("mesh.toml, line 1, key route.{message}"),
+        );
+    }
+}
+
+#[test]
+fn a_reload_takes_services_and_routes_and_names_the_rest() {
+    let old = resolve(&["--service", "a=http://b"], &[], "").expect("valid");
+    let new = resolve(&["--service", "a=http://c"], &[], "[[route]]\nservice = \"a\"").expect("valid");
+    let reload = old.reloadable(&new);
+    assert_eq!((reload.services.as_ref(), reload.routes.as_ref()), (Some(&new.services), Some(&new.routes)));
+    assert!(!reload.needs_restart);
+    let new = resolve(&["--service", "a=http://b", "--zone", "z"], &[], "").expect("valid");
+    assert_eq!(old.reloadable(&new), Reload { services: None, routes: None, needs_restart: true });
+}
+
+#[test]
+fn secret_files_are_read_and_bad_ones_name_the_line_but_not_the_content() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("edges");
+    let file = path.display().to_string();
+    let flags = ["--edge-listen=0.0.0.0:0", &format!("--edge-secret-file={file}")];
+    std::fs::write(&path, "# edges\nk1:MDEyMzQ1Njc4OWFiY2RlZg==\n").expect("written");
+    let config = resolve(&flags, &[], "").expect("valid");
+    assert_eq!(
+        config.edge.map(|edge| (edge.secrets[0].kid.clone(), edge.secrets[0].key.len())),
+        Some(("k1".to_owned(), 16))
+    );
+    std::fs::write(&path, "k1:MDEyMzQ1Njc4OWFiY2RlZg==\nhunter2\n").expect("written");
+    let error = resolve(&flags, &[], "").expect_err("bad line").to_string();
+    assert!(error.starts_with(&format!("{file}, line 2: accepted is kid:base64")), "{error}");
+    assert!(!error.contains("hunter2"));
+    let error = resolve(&["--admin-token-file=/nonexistent"], &[], "").expect_err("no file").to_string();
+    assert!(error.starts_with("--admin-token-file: cannot read /nonexistent: No such file"), "{error}");
+}
+
+#[test]
+fn a_cluster_key_is_32_bytes_and_several_make_a_ring() {
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let config = resolve(&[], &[("MESHNODE_CLUSTER_KEY", &format!("{key}\n{key}\n"))], "").expect("valid");
+    assert!(matches!(config.cluster_key, ClusterKeySource::Given(ring) if ring.keys().len() == 2));
+    refused(
+        &[],
+        &[("MESHNODE_CLUSTER_KEY", "c2hvcnQ=")],
+        "",
+        "MESHNODE_CLUSTER_KEY, line 1: accepted is 32 bytes in base64, one key a line, up to 8 (`meshnode keygen` prints one)",
+    );
+}
+
+#[test]
+fn addresses_and_sizes_are_read() {
+    let shown = |text: &str| text.parse::<HostPort>().map(|address| address.to_string()).ok();
+    assert_eq!(shown("[fd00::5]:7946").as_deref(), Some("[fd00::5]:7946"));
+    assert_eq!(shown("mesh.example.com:1").as_deref(), Some("mesh.example.com:1"));
+    assert_eq!(shown("fd00::5:7946"), None);
+    assert_eq!(parse::size("2GiB"), Some(2 << 30));
+    assert_eq!(parse::size("18446744073709551615KiB"), None);
+    assert_eq!(parse::duration("1m30s"), Some(Duration::from_secs(90)));
+    assert_eq!(parse::duration("0s"), Some(Duration::ZERO));
+}
