@@ -1,3 +1,27 @@
 //! The `meshnode` program.
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use meshnode::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match cli::exit_code(&error) {
+            None => ExitCode::SUCCESS,
+            Some(code) => {
+                // With standard error closed too, the exit code is all that is left to say.
+                let _ = writeln!(std::io::stderr(), "meshnode: {error:#}");
+                ExitCode::from(code)
+            }
+        },
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(cli.command.run(&mut std::io::stdout()))
+}

@@ -12,7 +12,8 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
 use super::events::{self, Feed};
-use super::model::{Leader, Services, Why, Worker};
+use super::journal::WorkerRef;
+use super::model::{Leader, Leaving, Services, Why, Worker};
 use super::moment::Moment;
 use super::refusal::Refusal;
 use super::why::{self, WorkerError};
@@ -118,7 +119,9 @@ async fn why(Shared(state): Shared<Arc<State>>, Path(worker): Path<String>) -> R
 
 async fn leave(Shared(state): Shared<Arc<State>>) -> Result<Response, Refusal> {
     state.command(Command::Leave).await?;
-    Ok((StatusCode::ACCEPTED, Json(serde_json::json!({ "leaving": true }))).into_response())
+    let view = state.view();
+    let WorkerRef { worker_id, name } = WorkerRef::of(view.local, &view);
+    Ok((StatusCode::ACCEPTED, Json(Leaving { leaving: true, worker_id, name })).into_response())
 }
 
 async fn metrics(Shared(state): Shared<Arc<State>>) -> Result<Response, Refusal> {

@@ -77,6 +77,17 @@ pub struct Why {
     pub evidence: Vec<EvidenceLine>,
 }
 
+/// The answer of `POST /api/admin/leave`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// True.
+    pub leaving: bool,
+    /// The node that leaves.
+    pub worker_id: NodeId,
+    /// Its name.
+    pub name: String,
+}
+
 /// The body of an answer that is no success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiError {

@@ -1,0 +1,1 @@
+//! Tests of the decoder and of the lines.
