@@ -1,0 +1,58 @@
+//! What becomes of a node that leaves of its own will.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use meshnode::dev::services::{Kind, Sample};
+use rustix::process::Signal;
+
+use crate::support::{Peer, SOON, World, eventually, one_mesh};
+
+#[tokio::test]
+async fn a_node_that_gets_sigterm_is_gone_within_a_second() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let rag = Sample::start(Kind::Rag, "n3", "1.0.0").await?;
+    let n1 = world.node("n1").start().await?;
+    let n2 = world.node("n2").join(&n1).start().await?;
+    let n3 = world.node("n3").join(&n1).service(&rag).start().await?;
+    one_mesh(&[&n1, &n2, &n3]).await?;
+    n1.sees_healthy("rag", 1, SOON).await?;
+    n2.sees_healthy("rag", 1, SOON).await?;
+
+    let id = n3.id().to_owned();
+    n3.node.signal(Signal::TERM)?;
+    let second = Duration::from_secs(1);
+    tokio::try_join!(is_gone(&n1, &id, second), is_gone(&n2, &id, second))?;
+    assert!(n3.node.ended().await?.success());
+    world.passed()
+}
+
+#[tokio::test]
+async fn the_leave_command_ends_the_node_gracefully() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let n1 = world.node("n1").start().await?;
+    let n2 = world.node("n2").join(&n1).start().await?;
+    one_mesh(&[&n1, &n2]).await?;
+
+    let (id, admin) = (n2.id().to_owned(), n2.node.ready().admin.clone());
+    let ended = crate::support::meshnode(&["leave", "--admin", &admin], &[]).await?;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    is_gone(&n1, &id, SOON).await?;
+    assert!(n2.node.ended().await?.success());
+    assert_eq!(one_mesh(&[&n1]).await?, n1.id());
+    world.passed()
+}
+
+/// Waits until the observer holds the worker left and lists nothing on it.
+async fn is_gone(observer: &Peer, id: &str, deadline: Duration) -> anyhow::Result<()> {
+    let gone = async || {
+        let workers = observer.admin.workers().await?;
+        let status = workers.iter().find(|it| it.worker_id == id).map_or("left", |it| it.status.as_str());
+        ensure!(status == "left", "{} holds it {status}", observer.name);
+        let services = observer.admin.services().await?;
+        let listed = services.values().flat_map(|it| &it.workers).any(|it| it.worker_id == id);
+        ensure!(!listed, "{} still lists its services", observer.name);
+        Ok(())
+    };
+    eventually(deadline, gone).await
+}

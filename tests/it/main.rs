@@ -1,0 +1,14 @@
+//! System tests: real `meshnode` processes, real HTTP services, real signals, ports that the kernel picks.
+
+mod admin;
+mod alone;
+mod configuration;
+mod crash;
+mod dev;
+mod election;
+mod hostile;
+mod leave;
+mod reload;
+mod routing;
+mod store;
+mod support;
