@@ -61,7 +61,7 @@ pub(super) struct Endpoint {
 pub(super) struct Attempt {
     pub(super) started: Instant,
     pub(super) answered: bool,
-    trial: bool,
+    pub(super) trial: bool,
 }
 
 /// What the instance worked on for other entries.
@@ -123,12 +123,13 @@ impl Endpoint {
             report: None,
             refusal: None,
         };
-        endpoint.update(member, service);
+        endpoint.update(member, service, now);
         endpoint
     }
 
     /// Takes over what the member now says.
-    pub(super) fn update(&mut self, member: &MemberView, service: &Service) {
+    pub(super) fn update(&mut self, member: &MemberView, service: &Service, now: Instant) {
+        let was_usable = self.is_usable();
         if *self.service != *service {
             self.service = Arc::new(service.clone());
             self.version = InstanceVersion::new(&service.version);
@@ -139,6 +140,10 @@ impl Endpoint {
         self.unroutable = member.unroutable;
         self.manifest_draining = member.manifest.as_ref().is_some_and(|manifest| manifest.draining);
         self.busy = member.load.is_some_and(|load| is_busy(load, service.max_in_flight));
+        if self.is_usable() && !was_usable {
+            self.born = now;
+            self.outlier.pardon_refusal();
+        }
     }
 
     /// Why it cannot get a request at all, whatever the others do; `None` when it can.
@@ -227,16 +232,13 @@ impl Endpoint {
         self.open.insert(number, Attempt { started: now, answered: false, trial });
     }
 
-    /// Notes the head of the answer to an attempt; false when it was noted before or has ended.
-    pub(super) fn note_answer(&mut self, number: u64) -> bool {
-        match self.open.get_mut(&number) {
-            Some(attempt) if !attempt.answered => {
-                attempt.answered = true;
-                attempt.trial = false;
-                true
-            }
-            Some(_) | None => false,
-        }
+    /// Notes the head of the answer to an attempt, which ends a trial. Returns the attempt as it was; `None` when the
+    /// answer was noted before, or the attempt has ended.
+    pub(super) fn note_answer(&mut self, number: u64) -> Option<Attempt> {
+        let attempt = self.open.get_mut(&number).filter(|attempt| !attempt.answered)?;
+        let before = *attempt;
+        (attempt.answered, attempt.trial) = (true, false);
+        Some(before)
     }
 
     pub(super) fn end(&mut self, number: u64) -> Option<Attempt> {

@@ -9,46 +9,66 @@ const DECAY: Duration = Duration::from_secs(10);
 /// observed it drifts to the median of its fleet, so that neither luck nor a bad moment lasts.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct PeakEwma {
-    last: Option<(f64, Instant)>,
+    /// With penalties: what decides.
+    cost: Option<Average>,
+    /// Without them: what the fleet's median is made of, so that one failure does not make failing the norm.
+    measured: Option<Average>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Average {
+    seconds: f64,
+    at: Instant,
 }
 
 impl PeakEwma {
-    /// What to expect now; `median` is what the fleet does.
+    /// What to expect now, in seconds; `median` is what the fleet does.
     pub(super) fn get_at(&self, now: Instant, median: f64) -> f64 {
-        match self.last {
-            Some((value, at)) => median + (value - median) * remaining(at, now),
-            None => median,
-        }
+        self.cost.map_or(median, |cost| median + (cost.seconds - median) * cost.remaining(now))
     }
 
-    /// What was observed last, if anything was.
-    pub(super) fn observed(&self) -> Option<f64> {
-        self.last.map(|(value, _)| value)
+    /// What was measured, in seconds, if anything was.
+    pub(super) fn measured(&self) -> Option<f64> {
+        self.measured.map(|measured| measured.seconds)
     }
 
     /// Takes in a measured time.
     pub(super) fn observe(&mut self, sample: Duration, now: Instant) {
-        let sample = sample.as_secs_f64();
-        let value = match self.last {
-            Some((value, at)) if sample < value => sample + (value - sample) * remaining(at, now),
-            Some(_) | None => sample,
-        };
-        self.last = Some((value, now));
+        self.penalise(sample, now);
+        self.measured = Some(Average::after(self.measured, sample, now));
+    }
+
+    /// Takes in what a failure counts as.
+    pub(super) fn penalise(&mut self, cost: Duration, now: Instant) {
+        self.cost = Some(Average::after(self.cost, cost, now));
     }
 
     /// Takes in that it lasted at least this long and was not awaited.
     pub(super) fn observe_at_least(&mut self, elapsed: Duration, now: Instant) {
-        if self.last.is_none_or(|(value, _)| elapsed.as_secs_f64() > value) {
-            self.observe(elapsed, now);
+        if self.cost.is_none_or(|cost| elapsed.as_secs_f64() > cost.seconds) {
+            self.penalise(elapsed, now);
         }
     }
 
     /// Starts again from the fleet's median.
-    pub(super) fn forget(&mut self) {
-        self.last = None;
+    pub(super) fn forgive(&mut self) {
+        self.cost = None;
     }
 }
 
-fn remaining(at: Instant, now: Instant) -> f64 {
-    (-(now.since(at).as_secs_f64()) / DECAY.as_secs_f64()).exp()
+impl Average {
+    /// Up at once, down slowly.
+    fn after(last: Option<Self>, sample: Duration, now: Instant) -> Self {
+        let sample = sample.as_secs_f64();
+        let seconds = match last {
+            Some(last) if sample < last.seconds => sample + (last.seconds - sample) * last.remaining(now),
+            Some(_) | None => sample,
+        };
+        Self { seconds, at: now }
+    }
+
+    /// How much of it is still worth something now, 0 to 1.
+    fn remaining(&self, now: Instant) -> f64 {
+        (-(now.since(self.at).as_secs_f64()) / DECAY.as_secs_f64()).exp()
+    }
 }

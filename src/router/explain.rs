@@ -4,8 +4,9 @@ use super::balance;
 use super::fleet::Fleet;
 use super::request::{Ask, Pick, Tried};
 use super::select;
+use super::selector::InstanceVersion;
 use super::table::Table;
-use super::unavailable::{Refused, Unavailable};
+use super::unavailable::{RefusedInstance, Unavailable};
 use crate::id::NodeId;
 use crate::time::{Duration, Instant};
 
@@ -17,12 +18,15 @@ const MAX_NAMES: usize = 256;
 
 /// All that is known about why no instance can take the request.
 pub(super) fn unavailable(table: &Table, ask: &Ask<'_>, tried: &[Tried], now: Instant) -> Unavailable {
-    let available = table.fleets.iter().filter(|(_, fleet)| fleet.is_available());
+    let is_available = |name: &str, fleet: &Fleet| {
+        fleet.is_available() && (name != ask.service || is_servable(fleet, ask.service, tried, now))
+    };
+    let available = table.fleets.iter().filter(|(name, fleet)| is_available(name.as_str(), fleet));
     let names = available.map(|(name, _)| name.clone()).take(MAX_NAMES).collect();
     let fleet = table.fleets.get(ask.service);
     let instances = fleet.map(|fleet| refused(fleet, ask, tried, now)).unwrap_or_default();
     let readmission = fleet.and_then(|fleet| next_readmission(fleet, now));
-    Unavailable::new(ask.service, names, instances, ask.worker, readmission)
+    Unavailable::new(ask, names, instances, readmission)
 }
 
 /// One line: who was picked and at what score, who was there beside it, and who was not eligible and why.
@@ -46,7 +50,7 @@ pub(super) fn explain(fleet: &Fleet, ask: &Ask<'_>, tried: &[Tried], pick: &Pick
 }
 
 /// The instances that did not or could not get the request; those of other workers are left out when one is asked for.
-fn refused(fleet: &Fleet, ask: &Ask<'_>, tried: &[Tried], now: Instant) -> Vec<Refused> {
+fn refused(fleet: &Fleet, ask: &Ask<'_>, tried: &[Tried], now: Instant) -> Vec<RefusedInstance> {
     let panic = fleet.is_in_panic(now);
     let candidates = select::candidates(fleet, ask, tried, now);
     let best = candidates.first().map(|endpoint| endpoint.rank(now));
@@ -55,15 +59,21 @@ fn refused(fleet: &Fleet, ask: &Ask<'_>, tried: &[Tried], now: Instant) -> Vec<R
         let outranked = (best.is_some_and(|best| rank > best)).then(|| rank.reason());
         let reason = select::refusal(endpoint, fleet, ask, tried, panic, now).or(outranked)?;
         let version = endpoint.service.version.clone();
-        Some(Refused { worker_id: endpoint.worker, version, reason })
+        Some(RefusedInstance { worker_id: endpoint.worker, version, reason })
     });
-    let gone = fleet.gone.iter().map(|(worker, (version, reason))| Refused {
-        worker_id: *worker,
-        version: version.clone(),
-        reason: *reason,
+    let is_meant = |version: &str| {
+        ask.version.as_ref().is_none_or(|selector| selector.matches(&InstanceVersion::new(version)))
+    };
+    let gone = fleet.gone.iter().filter(|(_, gone)| is_meant(&gone.version)).map(|(worker, gone)| {
+        RefusedInstance { worker_id: *worker, version: gone.version.clone(), reason: gone.reason }
     });
-    let asked = |instance: &Refused| ask.worker.is_none_or(|worker| instance.worker_id == worker);
+    let asked = |instance: &RefusedInstance| ask.worker.is_none_or(|worker| instance.worker_id == worker);
     live.chain(gone).filter(asked).collect()
+}
+
+/// A request for this service without further wishes could be served.
+fn is_servable(fleet: &Fleet, service: &str, tried: &[Tried], now: Instant) -> bool {
+    !select::candidates(fleet, &Ask::of(service), tried, now).is_empty()
 }
 
 fn next_readmission(fleet: &Fleet, now: Instant) -> Option<Duration> {

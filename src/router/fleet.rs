@@ -24,11 +24,20 @@ const AVERAGES_LIFETIME: Duration = Duration::from_millis(100);
 pub(super) struct Fleet {
     /// On live workers, ordered by worker.
     pub(super) endpoints: Vec<Endpoint>,
-    /// On workers that died or left lately, with the version last known.
-    pub(super) gone: BTreeMap<NodeId, (String, Reason)>,
+    /// On workers that died or left lately.
+    pub(super) gone: BTreeMap<NodeId, Gone>,
     pub(super) choice: RouteChoice,
     pub(super) budget: RetryBudget,
     averages: Averages,
+}
+
+/// An instance whose worker is no more.
+#[derive(Debug)]
+pub(super) struct Gone {
+    /// The version last known.
+    pub(super) version: String,
+    /// Dead or left.
+    pub(super) reason: Reason,
 }
 
 /// What the fleet does as a whole.
@@ -118,7 +127,7 @@ impl Fleet {
     }
 
     fn measured(&self, now: Instant) -> Averages {
-        let mut latencies: Vec<f64> = self.endpoints.iter().filter_map(|e| e.latency.observed()).collect();
+        let mut latencies: Vec<f64> = self.endpoints.iter().filter_map(|e| e.latency.measured()).collect();
         latencies.sort_by(f64::total_cmp);
         let oldest = now.before(REPORT_LIFETIME);
         let reports: Vec<f64> = self.endpoints.iter().filter_map(|e| e.others_since(oldest)).collect();

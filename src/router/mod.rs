@@ -21,6 +21,9 @@ mod summary;
 mod table;
 mod unavailable;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
@@ -30,7 +33,8 @@ use crate::id::NodeId;
 use crate::manifest::Route;
 use crate::time::{Duration, Instant};
 use crate::view::View;
-use endpoint::Endpoint;
+use endpoint::{Attempt, Endpoint};
+use outlier::Case;
 use table::Table;
 
 pub use reason::Reason;
@@ -38,7 +42,7 @@ pub use request::{Ask, EndpointKey, ExitLoad, Need, Outcome, Pick, Refusal, Tick
 pub use retry::{MAX_ATTEMPTS, Phase, Retry};
 pub use selector::{InstanceVersion, InvalidSelector, Selector};
 pub use summary::{ServiceSummary, ServicesSummary};
-pub use unavailable::{Refused, Unavailable};
+pub use unavailable::{RefusedInstance, Unavailable};
 
 /// A failed attempt counts as at least this slow, since errors look fast.
 const FAILURE_COST: Duration = Duration::from_secs(5);
@@ -104,17 +108,19 @@ impl Router {
         retry_after: Option<Duration>,
         now: Instant,
     ) -> Option<Duration> {
-        if !self.endpoint_of(pick)?.note_answer(pick.ticket.number) {
-            return None;
-        }
-        if status < 500 {
-            let endpoint = self.endpoint_of(pick)?;
-            endpoint.latency.observe(first_byte, now);
-            endpoint.outlier.answered(now);
-            return None;
-        }
+        let attempt = self.endpoint_of(pick)?.note_answer(pick.ticket.number)?;
         let cost = retry_after.unwrap_or_default().clamp(FAILURE_COST, MAX_FAILURE_COST);
-        self.failed(pick, cost, now)
+        if status >= 500 {
+            return self.failed(pick, attempt, cost, now);
+        }
+        let endpoint = self.endpoint_of(pick)?;
+        // Too many requests: the instance works, but wants fewer.
+        match status {
+            429 => endpoint.latency.penalise(cost, now),
+            _ => endpoint.latency.observe(first_byte, now),
+        }
+        endpoint.outlier.answered(now);
+        None
     }
 
     /// The attempt is over. Counts only once, and not at all when the instance is gone since. Returns for how
@@ -135,13 +141,16 @@ impl Router {
                 endpoint.outlier.completed();
                 ejection
             }
-            Outcome::ConnectFailed => self.refused(pick, now),
+            Outcome::ConnectFailed => self.refused(pick, attempt, now),
             Outcome::Refused(refusal) => {
                 endpoint.refused_by_exit(refusal, now);
                 None
             }
-            Outcome::Timeout | Outcome::Broken if attempt.answered => self.broke(pick, now),
-            Outcome::Timeout | Outcome::Broken => self.failed(pick, FAILURE_COST, now),
+            Outcome::Timeout | Outcome::Broken if attempt.answered => self.broke(pick, attempt, now),
+            Outcome::Timeout | Outcome::Broken => {
+                let elapsed = now.since(attempt.started);
+                self.failed(pick, attempt, elapsed.clamp(FAILURE_COST, MAX_FAILURE_COST), now)
+            }
             Outcome::Cancelled => {
                 if !attempt.answered {
                     endpoint.latency.observe_at_least(now.since(attempt.started), now);
@@ -192,31 +201,31 @@ impl Router {
         (endpoint.generation == pick.ticket.generation).then_some(endpoint)
     }
 
-    fn failed(&mut self, pick: &Pick, cost: Duration, now: Instant) -> Option<Duration> {
-        let permitted = self.can_spare_one(pick, now);
+    fn failed(&mut self, pick: &Pick, attempt: Attempt, cost: Duration, now: Instant) -> Option<Duration> {
+        let case = self.case(pick, attempt, now);
         let endpoint = self.endpoint_of(pick)?;
-        endpoint.latency.observe(cost, now);
-        let ejection = endpoint.outlier.failed(now, permitted)?;
-        // When it comes back, its failures shall not starve it of the trial.
-        endpoint.latency.forget();
+        endpoint.latency.penalise(cost, now);
+        let ejection = endpoint.outlier.failed(now, case)?;
+        // When its time is over, its failures must not starve it of the trial.
+        endpoint.latency.forgive();
         note_ejection(pick, ejection)
     }
 
-    fn broke(&mut self, pick: &Pick, now: Instant) -> Option<Duration> {
-        let permitted = self.can_spare_one(pick, now);
-        let ejection = self.endpoint_of(pick)?.outlier.broke(now, permitted)?;
+    fn broke(&mut self, pick: &Pick, attempt: Attempt, now: Instant) -> Option<Duration> {
+        let case = self.case(pick, attempt, now);
+        let ejection = self.endpoint_of(pick)?.outlier.broke(now, case)?;
         note_ejection(pick, ejection)
     }
 
-    fn refused(&mut self, pick: &Pick, now: Instant) -> Option<Duration> {
-        let permitted = self.can_spare_one(pick, now);
-        let ejection = self.endpoint_of(pick)?.outlier.refused(now, permitted)?;
+    fn refused(&mut self, pick: &Pick, attempt: Attempt, now: Instant) -> Option<Duration> {
+        let case = self.case(pick, attempt, now);
+        let ejection = self.endpoint_of(pick)?.outlier.refused(now, case)?;
         note_ejection(pick, ejection)
     }
 
-    fn can_spare_one(&self, pick: &Pick, now: Instant) -> bool {
+    fn case(&self, pick: &Pick, attempt: Attempt, now: Instant) -> Case {
         let fleet = self.table.fleets.get(&pick.endpoint.service);
-        fleet.is_some_and(|fleet| fleet.can_spare_one(now))
+        Case { permitted: fleet.is_some_and(|fleet| fleet.can_spare_one(now)), on_trial: attempt.trial }
     }
 }
 

@@ -46,6 +46,15 @@ pub(super) enum Cause {
     Refused,
 }
 
+/// What there is to know beside the failure itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Case {
+    /// The fleet can do without the instance.
+    pub(super) permitted: bool,
+    /// The attempt was the trial of an instance whose ejection was over.
+    pub(super) on_trial: bool,
+}
+
 /// Whether an instance takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -86,24 +95,28 @@ impl Outlier {
         self.broken = 0;
     }
 
-    /// An attempt failed. Returns how long the instance is out when this takes it out; `permitted` says whether
-    /// its fleet can do without it.
-    pub(super) fn failed(&mut self, now: Instant, permitted: bool) -> Option<Duration> {
+    /// An attempt failed. Returns how long the instance is out when this takes it out.
+    pub(super) fn failed(&mut self, now: Instant, case: Case) -> Option<Duration> {
         self.failures = self.failures.saturating_add(1);
-        self.judge(self.failures, now, permitted)
+        self.judge(self.failures, now, case)
     }
 
     /// An answer broke off after its head. Counted apart, since the head of the next answer says nothing of it.
-    pub(super) fn broke(&mut self, now: Instant, permitted: bool) -> Option<Duration> {
+    pub(super) fn broke(&mut self, now: Instant, case: Case) -> Option<Duration> {
         self.broken = self.broken.saturating_add(1);
-        self.judge(self.broken, now, permitted)
+        self.judge(self.broken, now, case)
+    }
+
+    /// Its own node says that it is back.
+    pub(super) fn pardon_refusal(&mut self) {
+        self.ejection = self.ejection.filter(|ejection| ejection.cause != Cause::Refused);
     }
 
     /// No connection came about.
-    pub(super) fn refused(&mut self, now: Instant, permitted: bool) -> Option<Duration> {
+    pub(super) fn refused(&mut self, now: Instant, case: Case) -> Option<Duration> {
         match self.standing(now) {
             Standing::Out(_, _) => return None,
-            Standing::Trial(Cause::Failures) => return self.eject(now, permitted),
+            Standing::Trial(Cause::Failures) => return self.judge(0, now, case),
             Standing::In | Standing::Trial(Cause::Refused) => {}
         }
         let time = BASE_REFUSAL.saturating_mul(1 << self.refusals.min(8)).min(MAX_REFUSAL);
@@ -112,15 +125,17 @@ impl Outlier {
         Some(time)
     }
 
-    fn judge(&mut self, in_a_row: u32, now: Instant, permitted: bool) -> Option<Duration> {
+    fn judge(&mut self, in_a_row: u32, now: Instant, case: Case) -> Option<Duration> {
         match self.standing(now) {
             Standing::Out(Cause::Failures, _) => return None,
-            Standing::Trial(Cause::Failures) => return self.eject(now, permitted),
+            Standing::Trial(Cause::Failures) if case.on_trial => return self.eject(now, case.permitted),
+            // It began before the ejection and says nothing of now.
+            Standing::Trial(Cause::Failures) => return None,
             // It can be connected to again.
             Standing::Out(Cause::Refused, _) | Standing::Trial(Cause::Refused) => self.ejection = None,
             Standing::In => {}
         }
-        if in_a_row >= MAX_FAILURES { self.eject(now, permitted) } else { None }
+        if in_a_row >= MAX_FAILURES { self.eject(now, case.permitted) } else { None }
     }
 
     fn eject(&mut self, now: Instant, permitted: bool) -> Option<Duration> {

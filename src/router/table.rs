@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::endpoint::Endpoint;
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Gone};
 use super::reason::Reason;
 use super::split::RouteChoice;
 use crate::id::{NodeId, ServiceName};
@@ -34,8 +34,9 @@ impl Table {
         let before = std::mem::replace(&mut self.members, view.members.clone());
         let mut rerouted = BTreeSet::new();
         for (old, new) in changes(&before, &view.members) {
-            for member in [old, new].into_iter().flatten() {
-                rerouted.extend(routes_of(member).iter().map(|route| route.service.clone()));
+            let (was, is) = (old.map_or(&[][..], routes_of), new.map_or(&[][..], routes_of));
+            if was != is {
+                rerouted.extend(was.iter().chain(is).map(|route| route.service.clone()));
             }
             match (new, old) {
                 (Some(member), _) if member.status.is_live() => self.list(member, now),
@@ -76,7 +77,7 @@ impl Table {
         let local = member.id == self.local;
         let fleet = self.fleet(&service.name, now);
         match fleet.endpoint_mut(&member.id) {
-            Some(endpoint) if endpoint.epoch == member.version.epoch => endpoint.update(member, service),
+            Some(endpoint) if endpoint.epoch == member.version.epoch => endpoint.update(member, service, now),
             // A new boot: what was seen of the last one says nothing of it.
             Some(_) | None => {
                 fleet.insert(Endpoint::new(member, service, local, generation, now));
@@ -100,10 +101,10 @@ impl Table {
             let fleet = self.fleet(name, now);
             let known = fleet.remove(&member.id).map(|endpoint| endpoint.service.version.clone());
             let version = known.or_else(|| named.map(|service| service.version.clone()));
-            let entry = fleet.gone.entry(member.id).or_insert_with(|| (String::new(), reason));
-            entry.1 = reason;
+            let gone = fleet.gone.entry(member.id).or_insert(Gone { version: String::new(), reason });
+            gone.reason = reason;
             if let Some(version) = version {
-                entry.0 = version;
+                gone.version = version;
             }
         }
         self.listed.insert(member.id, names);
@@ -134,13 +135,14 @@ impl Table {
 }
 
 fn choose_route(members: &[Arc<MemberView>], service: &ServiceName) -> RouteChoice {
-    let live = members.iter().filter(|member| member.status.is_live());
-    let routes = live.flat_map(|member| routes_of(member).iter().map(|route| (member.id, route)));
+    let routes = members.iter().flat_map(|member| routes_of(member).iter().map(|route| (member.id, route)));
     RouteChoice::among(service, routes.filter(|(_, route)| route.service == *service))
 }
 
+/// The routes that a member contributes; a dead one has no say.
 fn routes_of(member: &MemberView) -> &[Route] {
-    member.manifest.as_ref().map_or(&[], |manifest| &manifest.routes)
+    let manifest = member.manifest.as_ref().filter(|_| member.status.is_live());
+    manifest.map_or(&[], |manifest| &manifest.routes)
 }
 
 /// The members that differ between two lists that are ordered by id.

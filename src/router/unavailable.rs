@@ -1,8 +1,11 @@
 //! The answer when no instance can take a request: what there is, why each was refused, and what to do.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::reason::Reason;
+use super::request::Ask;
 use crate::id::{NodeId, ServiceName};
 use crate::time::Duration;
 
@@ -19,7 +22,7 @@ pub struct Unavailable {
     /// Services that could be served now.
     pub available_services: Vec<ServiceName>,
     /// The instances that are known, and why none of them got the request.
-    pub instances: Vec<Refused>,
+    pub instances: Vec<RefusedInstance>,
     /// What the caller can do, as a sentence.
     pub suggestion: String,
     /// Seconds after which another try makes sense; also the value of `Retry-After`.
@@ -28,7 +31,7 @@ pub struct Unavailable {
 
 /// An instance that did not get the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Refused {
+pub struct RefusedInstance {
     /// Its worker.
     pub worker_id: NodeId,
     /// Its version, empty when not known.
@@ -43,25 +46,31 @@ impl Unavailable {
         self.instances.iter().map(|instance| instance.reason).max().unwrap_or(Reason::NoRoute)
     }
 
+    /// The service is there, but no live instance of it speaks the HTTP/2 that the request needs.
+    pub fn speaks_no_http2(&self) -> bool {
+        let reasons = self.instances.iter().map(|instance| instance.reason);
+        let mut live = reasons.filter(|reason| !matches!(reason, Reason::Dead | Reason::Left)).peekable();
+        live.peek().is_some() && live.all(|reason| reason == Reason::ProtocolMismatch)
+    }
+
     pub(super) fn new(
-        service: &str,
+        ask: &Ask<'_>,
         available_services: Vec<ServiceName>,
-        mut instances: Vec<Refused>,
-        pinned: Option<NodeId>,
+        mut instances: Vec<RefusedInstance>,
         readmission: Option<Duration>,
     ) -> Self {
         instances.sort_by_key(|instance| (std::cmp::Reverse(instance.reason), instance.worker_id));
         instances.truncate(MAX_INSTANCES);
         let mut unavailable = Self {
             error: String::new(),
-            service: service.chars().take(80).collect(),
+            service: ask.service.chars().take(80).collect(),
             available_services,
             instances,
             suggestion: String::new(),
             retry_after: 0,
         };
-        unavailable.error = unavailable.sentence(pinned);
-        unavailable.suggestion = unavailable.advice(pinned);
+        unavailable.error = unavailable.sentence(ask.worker);
+        unavailable.suggestion = unavailable.advice(ask);
         unavailable.retry_after = unavailable.seconds(readmission);
         unavailable
     }
@@ -83,9 +92,18 @@ impl Unavailable {
         }
     }
 
-    fn advice(&self, pinned: Option<NodeId>) -> String {
-        if pinned.is_some() {
+    fn advice(&self, ask: &Ask<'_>) -> String {
+        let servable = self.available_services.iter().any(|name| name.as_str() == ask.service);
+        if servable && ask.worker.is_some() {
             return "Leave out x-mesh-worker to let the mesh choose another worker.".to_owned();
+        }
+        if servable && ask.version.is_some() {
+            return match self.versions() {
+                none if none.is_empty() => {
+                    "Leave out x-mesh-version; the instances name no version.".to_owned()
+                }
+                some => format!("Ask for a version that is there ({some}), or leave out x-mesh-version."),
+            };
         }
         match self.reason() {
             Reason::NoRoute if self.instances.is_empty() && !self.available_services.is_empty() => {
@@ -95,8 +113,7 @@ impl Unavailable {
                 format!("Start a node that offers '{}', then try again.", self.service)
             }
             Reason::VersionMismatch => {
-                let versions = self.versions().join(", ");
-                format!("Ask for a version that is there ({versions}), or leave out x-mesh-version.")
+                format!("The versions {} get no share of the traffic; change the route.", self.versions())
             }
             Reason::ProtocolMismatch => {
                 "Configure an instance with protocol = \"h2c\"; those that are there speak no HTTP/2."
@@ -126,12 +143,11 @@ impl Unavailable {
         self.available_services.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(", ")
     }
 
-    fn versions(&self) -> Vec<&str> {
-        let named = self.instances.iter().map(|instance| instance.version.as_str());
-        let mut versions: Vec<&str> = named.filter(|version| !version.is_empty()).collect();
-        versions.sort_unstable();
-        versions.dedup();
-        versions
+    fn versions(&self) -> String {
+        let others = self.instances.iter().filter(|instance| instance.reason == Reason::VersionMismatch);
+        let named = others.map(|instance| instance.version.as_str());
+        let versions: BTreeSet<&str> = named.filter(|version| !version.is_empty()).collect();
+        versions.into_iter().collect::<Vec<_>>().join(", ")
     }
 
     fn seconds(&self, readmission: Option<Duration>) -> u64 {

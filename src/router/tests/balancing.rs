@@ -1,0 +1,144 @@
+use super::fixture::*;
+use super::simulation::{Policy, Simulation};
+use crate::router::{Ask, ExitLoad, Outcome, Router};
+use crate::time::{Duration, Instant};
+use crate::view::MemberView;
+
+#[test]
+fn the_pick_is_as_good_as_perfect_information_and_the_least_loaded_by_gossip_is_far_worse() {
+    let p99 = |policy| Simulation::default().p99(policy);
+    let (shipped, perfect, argmin) = (p99(Policy::Shipped), p99(Policy::Perfect), p99(Policy::LeastByGossip));
+    println!("p99 in s: shipped {shipped:.3}, perfect information {perfect:.3}, least by gossip {argmin:.3}");
+    assert!(shipped < perfect * 1.5, "shipped {shipped:.3} s, perfect {perfect:.3} s");
+    assert!(argmin > perfect * 3.0, "least by gossip {argmin:.3} s, perfect {perfect:.3} s");
+}
+
+/// `parallel` requests at any time, each of 100 ms, for `seconds`. Returns who got how many in that time.
+fn steady(router: &mut Router, parallel: usize, from: Instant, seconds: u64) -> [u32; 256] {
+    let mut shares = [0; 256];
+    let mut open = std::collections::VecDeque::new();
+    let step = ms(100) / u32::try_from(parallel).unwrap();
+    let mut now = from;
+    while now.since(from) < Duration::from_secs(seconds) {
+        now += step;
+        if open.len() == parallel
+            && let Some(pick) = open.pop_front()
+        {
+            router.finish(&pick, Outcome::Answered { status: 200, first_byte: ms(100) }, now);
+        }
+        let pick = pick(router, now);
+        router.begin(&pick, now);
+        shares[usize::from(pick.worker.public_key()[0])] += 1;
+        open.push_back(pick);
+    }
+    for pick in open {
+        router.finish(&pick, Outcome::Cancelled, now);
+    }
+    shares
+}
+
+#[test]
+fn weights_divide_the_traffic_at_any_load() {
+    for parallel in [1, 8, 40] {
+        let mut router = router([worker_with(1, |rag| rag.weight = 3), worker(2)]);
+        let shares = steady(&mut router, parallel, at(20.0), 60);
+        let ratio = f64::from(shares[1]) / f64::from(shares[2]);
+        assert!((2.4..3.6).contains(&ratio), "{parallel} parallel: {ratio:.2}");
+    }
+}
+
+#[test]
+fn a_new_instance_gets_no_stampede_and_in_the_end_its_share() {
+    let mut router = router((1..=9).map(worker));
+    steady(&mut router, 50, at(20.0), 10);
+    router.apply(&view((1..=10).map(worker)), at(30.0));
+    let first = steady(&mut router, 50, at(30.0), 1);
+    assert!((1..=30).contains(&first[10]), "of 500 in its first second: {}", first[10]);
+    let later = steady(&mut router, 50, at(45.0), 10);
+    assert!((400..600).contains(&later[10]), "of 5000 when it is warm: {}", later[10]);
+}
+
+#[test]
+fn an_instance_that_fails_fast_is_no_sink() {
+    let mut router = router((1..=3).map(worker));
+    for n in 1..=3 {
+        request(&mut router, n, ok(), at(20.0));
+    }
+    request(&mut router, 1, failure(), at(20.0));
+    assert_eq!(shares(&mut router, &Ask::of("rag"), 100, at(20.1))[1], 0);
+}
+
+#[test]
+fn an_instance_that_asks_for_fewer_requests_gets_fewer_and_is_not_ejected() {
+    let mut router = router((1..=3).map(worker));
+    for _ in 0..10 {
+        let pick = pick_of(&mut router, 1, at(20.0)).unwrap();
+        router.begin(&pick, at(20.0));
+        assert_eq!(router.answered(&pick, 429, ms(1), Some(Duration::from_secs(8)), at(20.0)), None);
+        router.finish(&pick, ok(), at(20.0));
+    }
+    assert_eq!(shares(&mut router, &Ask::of("rag"), 100, at(21.0))[1], 0);
+}
+
+#[test]
+fn a_client_that_gave_up_tells_how_slow_the_instance_is() {
+    let mut router = router([worker(1), worker(2)]);
+    for n in 1..=2 {
+        request(&mut router, n, ok(), at(20.0));
+    }
+    let pick = pick_of(&mut router, 1, at(20.0)).unwrap();
+    router.begin(&pick, at(20.0));
+    router.finish(&pick, Outcome::Cancelled, at(23.0));
+    assert_eq!(shares(&mut router, &Ask::of("rag"), 100, at(23.0))[2], 100);
+}
+
+#[test]
+fn a_slow_body_says_nothing_of_the_time_to_first_byte() {
+    let mut router = router([worker(1), worker(2)]);
+    let stream = pick_of(&mut router, 1, at(20.0)).unwrap();
+    router.begin(&stream, at(20.0));
+    router.answered(&stream, 200, ms(10), None, at(20.01));
+    request(&mut router, 2, Outcome::Answered { status: 200, first_byte: ms(10) }, at(20.01));
+    router.finish(&stream, Outcome::Cancelled, at(80.0));
+    let shares = shares(&mut router, &Ask::of("rag"), 400, at(80.0));
+    assert!((140..260).contains(&shares[1]), "{}", shares[1]);
+}
+
+#[test]
+fn of_two_equal_ones_the_nearer_is_preferred() {
+    let mut router = router([worker(LOCAL), worker(1)]);
+    assert_eq!(shares(&mut router, &Ask::of("rag"), 100, at(20.0))[usize::from(LOCAL)], 100);
+    let near = MemberView { rtt: Some(ms(2)), ..worker(1) };
+    let far = MemberView { rtt: Some(ms(90)), ..worker(2) };
+    let mut router = seeded_router(1, [near, far]);
+    assert_eq!(shares(&mut router, &Ask::of("rag"), 100, at(20.0))[1], 100);
+}
+
+#[test]
+fn the_local_instance_spills_over_when_it_is_loaded() {
+    let mut router = router([worker(LOCAL), worker(1)]);
+    let shares = steady(&mut router, 20, at(20.0), 10);
+    let local = shares[usize::from(LOCAL)];
+    assert!((800..1200).contains(&local), "of 2000: {local}");
+}
+
+#[test]
+fn what_other_entries_sent_moves_traffic_away() {
+    let mut router = router([worker(1), worker(2)]);
+    let instance = pick_of(&mut router, 1, at(20.0)).unwrap().endpoint;
+    router.report_load(&instance, ExitLoad { in_flight: 10 }, at(20.0));
+    assert_eq!(shares(&mut router, &Ask::of("rag"), 100, at(20.0))[2], 100);
+    // Old information is worth as much as none.
+    let later = shares(&mut router, &Ask::of("rag"), 1000, at(40.0));
+    assert!((400..600).contains(&later[1]), "{}", later[1]);
+}
+
+#[test]
+fn the_same_seed_picks_the_same() {
+    let run = |seed| {
+        let mut router = seeded_router(seed, (1..=8).map(worker));
+        (0..50).map(|_| pick(&mut router, at(20.0)).worker).collect::<Vec<_>>()
+    };
+    assert_eq!(run(3), run(3));
+    assert_ne!(run(3), run(4));
+}

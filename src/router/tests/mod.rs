@@ -1,0 +1,12 @@
+//! Tests of the routing policy, in virtual time.
+
+mod balancing;
+mod ejection;
+mod fixture;
+mod properties;
+mod reasons;
+mod retries;
+mod routes;
+mod selectors;
+mod simulation;
+mod view_changes;
