@@ -8,6 +8,7 @@ use crate::time::Duration;
 
 mod args;
 mod error;
+mod fields;
 mod file;
 mod layers;
 mod parse;

@@ -6,7 +6,7 @@ use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 
 use super::error::{ConfigError, Origin};
-use super::service::Fields;
+use super::fields::Fields;
 use crate::id::ServiceName;
 use crate::manifest::{Route, Split};
 use crate::time::Duration;

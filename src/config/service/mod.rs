@@ -9,7 +9,6 @@ use crate::time::Duration;
 
 mod table;
 
-pub(super) use table::Fields;
 pub use table::{ServiceTable, TimeoutsTable};
 
 /// One service of this node. Its URL is this operator's word and never comes over the mesh.

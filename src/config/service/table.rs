@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Check, ServiceConfig};
 use crate::config::error::{ConfigError, Origin};
-use crate::config::layers::Found;
+use crate::config::fields::Fields;
 use crate::config::parse;
 use crate::id::ServiceName;
 use crate::manifest::{HostPolicy, Protocol, Timeouts};
@@ -16,7 +16,6 @@ const MAX_TAGS: usize = 64;
 const MAX_TAG_LEN: usize = 64;
 const MAX_VERSION_LEN: usize = 64;
 const LONGEST_CHECK: Duration = Duration::from_secs(60);
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The fields of a service; what is left out has its default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -210,71 +209,4 @@ fn health_path(text: &str) -> Option<String> {
 
 fn version(text: &str) -> Option<String> {
     if text.is_empty() { Some(String::new()) } else { parse::label(text, MAX_VERSION_LEN) }
-}
-
-/// The fields of one table, for messages.
-pub(in crate::config) struct Fields<'a> {
-    pub(in crate::config) at: &'a Origin,
-}
-
-impl Fields<'_> {
-    pub(in crate::config) fn found(&self, field: &str, text: &str) -> Found {
-        let table = &self.at.key;
-        let key = if table.is_empty() { field.to_owned() } else { format!("{table}.{field}") };
-        Found { at: self.at.key(key), text: text.to_owned() }
-    }
-
-    pub(in crate::config) fn text(
-        &self,
-        field: &str,
-        text: Option<&String>,
-        accepted: &str,
-        default: String,
-        parse: fn(&str) -> Option<String>,
-    ) -> Result<String, ConfigError> {
-        text.map_or(Ok(default), |text| self.found(field, text).parse(accepted, parse))
-    }
-
-    pub(in crate::config) fn duration(
-        &self,
-        field: &str,
-        text: Option<&String>,
-        default: Duration,
-    ) -> Result<Duration, ConfigError> {
-        text.map_or(Ok(default), |text| self.found(field, text).parse(parse::DURATION, parse::duration))
-    }
-
-    fn interval(&self, text: Option<&String>, default: Duration) -> Result<Duration, ConfigError> {
-        let interval = self.duration("interval", text, default)?;
-        if interval < SHORTEST_INTERVAL {
-            let text = text.map_or("", String::as_str);
-            return Err(self.found("interval", text).refused("at least 100ms"));
-        }
-        Ok(interval)
-    }
-
-    pub(in crate::config) fn number<T: TryFrom<i64> + TryInto<i64> + Copy>(
-        &self,
-        field: &str,
-        number: Option<i64>,
-        range: std::ops::RangeInclusive<i64>,
-        default: T,
-    ) -> Result<T, ConfigError> {
-        let Some(number) = number else { return Ok(default) };
-        let accepted = format!("a number from {} to {}", range.start(), range.end());
-        let in_range = |_: &str| range.contains(&number).then(|| T::try_from(number).ok()).flatten();
-        self.found(field, &number.to_string()).parse(&accepted, in_range)
-    }
-
-    fn one_of<T: Copy + Default, const N: usize>(
-        &self,
-        field: &str,
-        text: Option<&String>,
-        choices: &[(&str, T); N],
-    ) -> Result<T, ConfigError> {
-        let Some(text) = text else { return Ok(T::default()) };
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        let choice = |text: &str| choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-        self.found(field, text).parse(&names.join(", "), choice)
-    }
 }

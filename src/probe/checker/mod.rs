@@ -122,11 +122,8 @@ async fn version(body: Incoming) -> Option<String> {
         version: serde_json::Value,
     }
     let body = Limited::new(body, MAX_BODY_LEN).collect().await.ok()?.to_bytes();
-    let version = match serde_json::from_slice::<Answer>(&body).ok()?.version {
-        serde_json::Value::String(text) => text,
-        serde_json::Value::Number(number) => number.to_string(),
-        _ => return None,
-    };
+    let version = serde_json::from_slice::<Answer>(&body).ok()?.version;
+    let version = version.as_str().map(str::to_owned).or_else(|| Some(version.as_number()?.to_string()))?;
     let fits = (1..=MAX_VERSION_LEN).contains(&version.len()) && !version.chars().any(char::is_control);
     fits.then_some(version)
 }
