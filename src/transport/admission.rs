@@ -3,9 +3,11 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
@@ -13,7 +15,7 @@ use tokio_rustls::{client, server};
 use tracing::{debug, warn};
 
 use super::Hint;
-use super::hello::{ADMISSION_TIMEOUT, Admitted, Channel, HelloError, Introduction};
+use super::hello::{ADMISSION_TIMEOUT, Admitted, HelloError, Introduction};
 use super::metered::{Heard, Metered};
 use super::tls::{Tls, Unproven, server_name};
 use crate::id::NodeId;
@@ -50,7 +52,7 @@ pub(super) struct Connected<S> {
 }
 
 pub(super) type Dialled = Connected<client::TlsStream<Metered<TcpStream>>>;
-pub(super) type Accepted = Connected<server::TlsStream<Metered<TcpStream>>>;
+pub(super) type Accepted<S> = Connected<server::TlsStream<Metered<S>>>;
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
@@ -131,10 +133,10 @@ impl Admission {
         let dialled = dialled.unwrap_or(Err(AdmissionError::TimedOut));
         match &dialled {
             Ok(link) => self.hint_epoch(&link.admitted),
-            Err(error) => debug!(%addr, %error, "no link"),
-        }
-        if let Err(AdmissionError::Hello(error)) = &dialled {
-            self.warn_seldom(addr, error);
+            Err(error) => {
+                debug!(%addr, %error, "no link");
+                self.warn_hung_up(addr, error);
+            }
         }
         dialled
     }
@@ -173,37 +175,51 @@ impl Admission {
         &self,
         tcp: TcpStream,
         remote: SocketAddr,
-    ) -> Result<Accepted, AdmissionError> {
-        let reached_at = tcp.local_addr().map(|addr| addr.ip().to_canonical());
-        let accepted = timeout(ADMISSION_TIMEOUT, self.accept_unbounded(tcp)).await;
+    ) -> Result<Accepted<TcpStream>, AdmissionError> {
+        prepare(&tcp)?;
+        let reached_at = tcp.local_addr()?.ip().to_canonical();
+        let accepted = self.accept_stream(tcp, remote).await?;
+        self.hint(Hint::ReachedAt(reached_at));
+        Ok(accepted)
+    }
+
+    pub(super) async fn accept_stream<S>(
+        &self,
+        stream: S,
+        remote: SocketAddr,
+    ) -> Result<Accepted<S>, AdmissionError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let accepted = timeout(ADMISSION_TIMEOUT, self.accept_unbounded(stream)).await;
         let accepted = accepted.unwrap_or(Err(AdmissionError::TimedOut));
         match &accepted {
-            Ok(link) => {
-                self.hint_epoch(&link.admitted);
-                if let Ok(ip) = reached_at {
-                    self.hint(Hint::ReachedAt(ip));
-                }
-            }
+            Ok(link) => self.hint_epoch(&link.admitted),
             Err(error) => {
                 debug!(%remote, %error, "a link was refused");
                 self.refuse(error.kind());
+                self.warn_refused(remote, error);
             }
-        }
-        if let Err(AdmissionError::Hello(error)) = &accepted {
-            self.warn_seldom(remote, error);
         }
         accepted
     }
 
-    async fn accept_unbounded(&self, tcp: TcpStream) -> Result<Accepted, AdmissionError> {
-        prepare(&tcp)?;
-        let metered = Metered::new(tcp, &self.metrics);
+    async fn accept_unbounded<S>(&self, stream: S) -> Result<Accepted<S>, AdmissionError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let metered = Metered::new(stream, &self.metrics);
         let heard = metered.heard();
         let mut stream = self.tls.acceptor().accept(metered).await?;
-        let channel: Channel = self.tls.channel(stream.get_ref().1)?;
+        let channel = self.tls.channel(stream.get_ref().1)?;
         let known = self.known_epochs.of(&channel.peer);
         let admitted = self.introduction.accept(&mut stream, &channel, known).await?;
         Ok(Connected { stream, heard, admitted })
+    }
+
+    /// What hellos say from now on.
+    pub(super) fn set_epoch(&self, epoch: u64) {
+        self.introduction.epoch.store(epoch, Ordering::Relaxed);
     }
 
     /// Counts something that was received and refused.
@@ -212,7 +228,7 @@ impl Admission {
     }
 
     fn hint_epoch(&self, admitted: &Admitted) {
-        if admitted.known_epoch > self.introduction.epoch {
+        if admitted.known_epoch > self.introduction.epoch.load(Ordering::Relaxed) {
             self.hint(Hint::EpochBehind { known: admitted.known_epoch });
         }
     }
@@ -224,17 +240,40 @@ impl Admission {
         }
     }
 
-    /// Says what is wrong when two nodes could not agree: a mistyped key would otherwise be plain silence.
-    fn warn_seldom(&self, peer: SocketAddr, error: &HelloError) {
-        let now = Instant::now();
-        let mut last = self.last_warning.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if last.is_some_and(|last| now - last < WARNING_INTERVAL) {
-            return;
+    /// Says what is wrong when a node was refused: a mistyped key would otherwise be plain silence.
+    fn warn_refused(&self, peer: SocketAddr, error: &AdmissionError) {
+        let foreign = matches!(
+            error,
+            AdmissionError::Hello(HelloError::Key(_) | HelloError::Proof(_) | HelloError::Cluster(_))
+        );
+        if foreign && self.may_warn() {
+            let own_key = self.introduction.keyring.sealing().id();
+            let cluster = &self.introduction.cluster;
+            warn!(%peer, %own_key, %cluster, "refused a node of another cluster or cluster key: {error}");
         }
-        *last = Some(now);
-        let own_key = self.introduction.keyring.sealing().id();
-        let cluster = &self.introduction.cluster;
-        warn!(%peer, %own_key, %cluster, "no link with a node that has another cluster or cluster key: {error}");
+    }
+
+    /// A refused node sees no more than the end of the connection.
+    fn warn_hung_up(&self, peer: SocketAddr, error: &AdmissionError) {
+        let hung_up = matches!(
+            error,
+            AdmissionError::Hello(HelloError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof
+        );
+        if hung_up && self.may_warn() {
+            let own_key = self.introduction.keyring.sealing().id();
+            let cluster = &self.introduction.cluster;
+            warn!(%peer, %own_key, %cluster, "a node hung up at the hello; it has probably another cluster or cluster key");
+        }
+    }
+
+    fn may_warn(&self) -> bool {
+        let now = Instant::now();
+        let mut last = self.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = last.is_none_or(|last| now - last >= WARNING_INTERVAL);
+        if may {
+            *last = Some(now);
+        }
+        may
     }
 }
 

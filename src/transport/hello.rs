@@ -1,6 +1,8 @@
 //! The hello: both sides prove the cluster key on this very TLS connection, before any protocol is spoken.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::hmac;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -32,7 +34,8 @@ pub(super) struct Introduction {
     pub(super) cluster: String,
     pub(super) keyring: Keyring,
     pub(super) boot_nonce: u64,
-    pub(super) epoch: u64,
+    /// Raised when a peer knows this node at a higher one.
+    pub(super) epoch: Arc<AtomicU64>,
 }
 
 /// What a peer that proved the cluster key said.
@@ -118,7 +121,7 @@ impl Introduction {
             key_id: key.id().0,
             role: role.into(),
             boot_nonce: self.boot_nonce,
-            epoch: self.epoch,
+            epoch: self.epoch.load(Ordering::Relaxed),
             mac: mac.as_ref().to_vec(),
             known_epoch,
         })

@@ -194,6 +194,11 @@ impl Transport {
         self.links.clone()
     }
 
+    /// Tells peers this epoch from now on, when the node had to raise it.
+    pub fn set_epoch(&self, epoch: u64) {
+        self.admission.set_epoch(epoch);
+    }
+
     /// From then on, hellos tell peers the epoch at which the view knows them. To be called once.
     pub fn set_known_epochs(&self, view: watch::Receiver<Arc<View>>) {
         self.admission.known_epochs().set(view);
@@ -206,7 +211,7 @@ impl From<&TransportConfig> for Introduction {
             cluster: config.cluster.clone(),
             keyring: config.keyring.clone(),
             boot_nonce: config.boot_nonce,
-            epoch: config.epoch,
+            epoch: Arc::new(config.epoch.into()),
         }
     }
 }

@@ -21,7 +21,7 @@ impl ReplayWindow {
     /// Marks `counter` as seen; false when it was already, or is too old to tell.
     #[must_use]
     pub(super) fn accept(&mut self, counter: u64) -> bool {
-        if counter.saturating_add(WINDOW) <= self.highest {
+        if self.highest.saturating_sub(counter) >= WINDOW {
             return false;
         }
         if counter > self.highest {

@@ -23,7 +23,7 @@ const _: () = assert!(HEADER_LEN + TAG_LEN == SEAL_OVERHEAD);
 const MAX_COUNTER: u64 = 1 << 32;
 
 /// Seal nonces in one generation of [`Openings`]; two generations are kept. Enough for 10,000 members that restart.
-const GENERATION: usize = 8192;
+pub(super) const GENERATION: usize = 8192;
 
 /// Stands for the recipient of a Join, who is not known.
 const NOBODY: IdHash = IdHash(0);
@@ -197,6 +197,13 @@ impl Opener {
         debug_assert!(accepted, "a fresh window accepts every counter");
         self.openings.insert(origin, Opening { key, window });
         Ok(&self.plaintext)
+    }
+}
+
+#[cfg(test)]
+impl Opener {
+    pub(super) fn remembered(&self) -> usize {
+        self.openings.young.len() + self.openings.old.len()
     }
 }
 

@@ -41,15 +41,12 @@ pub(super) struct DatagramSender {
 impl DatagramSender {
     pub(super) fn new(socket: std::net::UdpSocket, sealer: Sealer, metrics: &Metrics) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        let direction = |direction| DirectionLabels { direction };
-        Ok(Self {
-            ipv6: socket.local_addr()?.is_ipv6(),
-            socket,
-            sealer: Mutex::new(sealer),
-            sent: metrics.datagrams.get_or_create(&direction("sent")).clone(),
-            sent_bytes: metrics.datagram_bytes.get_or_create(&direction("sent")).clone(),
-            dropped: metrics.datagrams.get_or_create(&direction("dropped")).clone(),
-        })
+        // One at a time: the family is locked while a counter of it is borrowed.
+        let datagrams = |direction| metrics.datagrams.get_or_create(&DirectionLabels { direction }).clone();
+        let (sent, dropped) = (datagrams("sent"), datagrams("dropped"));
+        let sent_bytes = metrics.datagram_bytes.get_or_create(&DirectionLabels { direction: "sent" }).clone();
+        let ipv6 = socket.local_addr()?.is_ipv6();
+        Ok(Self { socket, ipv6, sealer: Mutex::new(sealer), sent, sent_bytes, dropped })
     }
 
     /// Seals and sends; what the kernel does not take at once is dropped and counted.

@@ -1,0 +1,95 @@
+//! How a link notices its end, over in-memory streams and in virtual time.
+
+use std::sync::Arc;
+
+use tokio::io::{DuplexStream, duplex};
+use tokio::time::{Instant, advance};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::super::backoff::Backoff;
+use super::super::http2;
+use super::super::link::Link;
+use super::super::metered::{Heard, Metered};
+use crate::mesh::LinkFailure;
+use crate::metrics::Metrics;
+use crate::time::Duration;
+
+/// A link, and the far end of its stream.
+async fn link() -> (Arc<Link>, TaskTracker, DuplexStream) {
+    let (near, far) = duplex(1 << 16);
+    let metered = Metered::new(near, &Metrics::new());
+    let (heard, tasks) = (metered.heard(), TaskTracker::new());
+    let link = Link::establish(metered, heard, &tasks, CancellationToken::new()).await.unwrap();
+    tasks.close();
+    (link, tasks, far)
+}
+
+/// Serves HTTP/2 as a peer does, until the link ends.
+async fn serve(stream: DuplexStream) {
+    let mut connection = http2::server().handshake::<_, bytes::Bytes>(stream).await.unwrap();
+    while let Some(Ok(_)) = connection.accept().await {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_in_use_whose_peer_fell_silent_ends_within_ten_seconds() {
+    let (link, tasks, _silent) = link().await;
+    let began = Instant::now();
+    assert!(link.ready().await.is_ok());
+    tasks.wait().await;
+    assert!(!link.stands());
+    assert!(began.elapsed() <= Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_whose_peer_answers_stands_however_long_it_is_used() {
+    let (link, tasks, far) = link().await;
+    let served = tokio::spawn(serve(far));
+    for _ in 0..100 {
+        assert!(link.ready().await.is_ok());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(link.stands());
+    drop(link);
+    tasks.wait().await;
+    served.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_link_says_nothing() {
+    let (near, far) = duplex(1 << 16);
+    let (tasks, far) = (TaskTracker::new(), Metered::new(far, &Metrics::new()));
+    let heard: Heard = far.heard();
+    let link = Link::establish(near, Heard::default(), &tasks, CancellationToken::new()).await.unwrap();
+    let served = tokio::spawn(async move {
+        let mut connection = http2::server().handshake::<_, bytes::Bytes>(far).await.unwrap();
+        while let Some(Ok(_)) = connection.accept().await {}
+    });
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let before = heard.bytes();
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert_eq!(heard.bytes(), before);
+    assert!(link.stands());
+    drop(link);
+    served.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_dials_hold_longer_each_time_but_never_beyond_five_seconds() {
+    let addr = "127.0.0.1:1".parse().unwrap();
+    let mut backoff = Backoff::default();
+    for times in 0..20 {
+        backoff.fail(addr, LinkFailure::WrongPeer, Instant::now());
+        let longest = Duration::from_millis(100 << times.min(6)).min(Duration::from_secs(5));
+        assert_eq!(
+            backoff.check(addr, Instant::now() + longest / 2 - Duration::from_millis(1)),
+            Err(LinkFailure::WrongPeer)
+        );
+        assert_eq!(backoff.check("127.0.0.1:2".parse().unwrap(), Instant::now()), Ok(()));
+        advance(longest + Duration::from_millis(1)).await;
+        assert_eq!(backoff.check(addr, Instant::now()), Ok(()));
+    }
+    backoff.fail(addr, LinkFailure::Unreachable, Instant::now());
+    backoff.clear();
+    assert_eq!(backoff.check(addr, Instant::now()), Ok(()));
+}
