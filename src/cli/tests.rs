@@ -19,31 +19,50 @@ use crate::metrics::Metrics;
 use crate::node::clock::Clock;
 use crate::view::View;
 
-/// Serves `view` and returns the URL, and what keeps it alive.
-async fn serve(view: View) -> (String, Arc<Journal>, impl Sized) {
-    serve_with(view, None).await
+/// A node's admin API.
+pub(super) struct Served {
+    pub(super) url: String,
+    pub(super) journal: Arc<Journal>,
+    pub(super) stop: CancellationToken,
+    _views: watch::Sender<Arc<View>>,
+    _commands: mpsc::Receiver<admin::Command>,
 }
 
-async fn serve_with(view: View, token: Option<&str>) -> (String, Arc<Journal>, impl Sized) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let (keep_views, views) = watch::channel(Arc::new(view));
-    let journal = Arc::new(Journal::new(views.clone()));
-    let (commands, keep_commands) = mpsc::channel(4);
-    let state = State {
-        views,
-        journal: Arc::clone(&journal),
-        commands,
-        metrics: Metrics::new(),
-        services: watch::channel(Arc::default()).1,
-        clock: Clock::start(),
-        store: "file:/x".to_owned(),
-        token: token.map(|token| admin::Token::parse(token).unwrap()),
-        addr,
-    };
-    let stop = CancellationToken::new();
-    tokio::spawn(admin::serve(listener, admin::router(state), stop.clone()));
-    (format!("http://{addr}"), journal, (keep_views, keep_commands, stop.drop_guard()))
+impl Served {
+    pub(super) async fn start(view: View, token: Option<&str>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (keep_views, views) = watch::channel(Arc::new(view));
+        let journal = Arc::new(Journal::new(views.clone()));
+        let (commands, keep_commands) = mpsc::channel(4);
+        let state = State {
+            views,
+            journal: Arc::clone(&journal),
+            commands,
+            metrics: Metrics::new(),
+            services: watch::channel(Arc::default()).1,
+            clock: Clock::start(),
+            store: "file:/x".to_owned(),
+            token: token.map(|token| admin::Token::parse(token).unwrap()),
+            addr,
+        };
+        let (url, stop) = (format!("http://{addr}"), CancellationToken::new());
+        tokio::spawn(admin::serve(listener, admin::router(state), stop.clone()));
+        Self { url, journal, stop, _views: keep_views, _commands: keep_commands }
+    }
+}
+
+/// The flags of a command line that asks a node.
+pub(super) fn query(line: &[&str]) -> Query {
+    match Cli::try_parse_from(["meshnode"].iter().chain(line)).unwrap().command {
+        Command::Members(query)
+        | Command::Services(query)
+        | Command::Leader(query)
+        | Command::Why { query, .. }
+        | Command::Events(query)
+        | Command::Leave(query) => query,
+        Command::Keygen => panic!("keygen asks nobody"),
+    }
 }
 
 /// Runs a command line, and returns what it printed.
@@ -94,8 +113,8 @@ async fn services_are_a_table_with_what_is_odd() {
     };
     edit_member(&mut view, 1, |one| edit(one, |manifest| manifest.routes = vec![route(10)]));
     edit_member(&mut view, 2, |two| edit(two, |manifest| manifest.routes = vec![route(20)]));
-    let (url, _, _keep) = serve(view).await;
-    check(&run(&["services", "--admin", &url]).await.unwrap(), SERVICES);
+    let served = Served::start(view, None).await;
+    check(&run(&["services", "--admin", &served.url]).await.unwrap(), SERVICES);
 }
 
 const SERVICES: &str = "
@@ -115,8 +134,8 @@ fn an_empty_mesh_says_that_nothing_runs() {
 
 #[tokio::test]
 async fn the_leader_is_a_list() {
-    let (url, _, _keep) = serve(view()).await;
-    let printed = run(&["leader", "--admin", &url]).await.unwrap();
+    let served = Served::start(view(), None).await;
+    let printed = run(&["leader", "--admin", &served.url]).await.unwrap();
     let since = printed.lines().find(|line| line.starts_with("since")).unwrap().to_owned();
     check(&printed.replace(&since, "since         (when)"), LEADER);
 }
@@ -137,35 +156,35 @@ last error    -
 
 #[tokio::test]
 async fn why_shows_the_evidence() {
-    let (url, journal, _keep) = serve(view()).await;
-    let printed = run(&["why", "two", "--admin", &url]).await.unwrap();
+    let served = Served::start(view(), None).await;
+    let printed = run(&["why", "two", "--admin", &served.url]).await.unwrap();
     assert!(printed.contains("nothing is on record"), "{printed}");
-    journal.record(&Event::Suspect { subject: id(2), accuser: Some(id(1)) }, UNIX);
-    let printed = run(&["why", &table::short(&id(2)), "--admin", &url]).await.unwrap();
+    served.journal.record(&Event::Suspect { subject: id(2), accuser: Some(id(1)) }, UNIX);
+    let printed = run(&["why", &table::short(&id(2)), "--admin", &served.url]).await.unwrap();
     assert!(printed.contains(&format!("2026-11-23T08:00:00Z  suspected by one ({})", id(1))), "{printed}");
     assert!(printed.contains("suspect, unroutable"), "{printed}");
 }
 
 #[tokio::test]
 async fn json_is_the_node_s_own() {
-    let (url, _, _keep) = serve(view()).await;
-    let printed = run(&["services", "--json", "--admin", &url]).await.unwrap();
+    let served = Served::start(view(), None).await;
+    let printed = run(&["services", "--json", "--admin", &served.url]).await.unwrap();
     let expected = serde_json::to_string(&admin::report::services(&view())).unwrap();
     assert_eq!(printed, format!("{expected}\n"));
 }
 
 #[tokio::test]
 async fn leave_says_who_leaves() {
-    let (url, _, _keep) = serve(view()).await;
-    let printed = run(&["leave", "--admin", &format!("{url}/")]).await.unwrap();
+    let served = Served::start(view(), None).await;
+    let printed = run(&["leave", "--admin", &format!("{}/", served.url)]).await.unwrap();
     check(&printed, "one (12D3KooW00000001) drains and leaves the mesh");
 }
 
 #[tokio::test]
 async fn a_token_file_opens_a_guarded_node() {
     const TOKEN: &str = "0123456789abcdef";
-    let (url, _, _keep) = serve_with(view(), Some(TOKEN)).await;
-    let error = run(&["leader", "--admin", &url]).await.unwrap_err();
+    let served = Served::start(view(), Some(TOKEN)).await;
+    let error = run(&["leader", "--admin", &served.url]).await.unwrap_err();
     assert!(error.to_string().contains("401") && error.to_string().contains("--admin-token-file"), "{error}");
     assert_eq!(exit_code(&error), Some(1));
 
@@ -173,9 +192,9 @@ async fn a_token_file_opens_a_guarded_node() {
     let path = dir.path().join("token");
     std::fs::write(&path, TOKEN).unwrap();
     let path = path.to_str().unwrap();
-    run(&["leader", "--admin", &url, "--admin-token-file", path]).await.unwrap();
+    run(&["leader", "--admin", &served.url, "--admin-token-file", path]).await.unwrap();
     std::fs::write(path, "short").unwrap();
-    let error = run(&["leader", "--admin", &url, "--admin-token-file", path]).await.unwrap_err();
+    let error = run(&["leader", "--admin", &served.url, "--admin-token-file", path]).await.unwrap_err();
     assert_eq!(exit_code(&error), Some(2), "{error}");
 }
 
@@ -192,8 +211,8 @@ async fn nobody_there_names_the_address_and_the_flag() {
 
 #[tokio::test]
 async fn a_refusal_shows_what_the_node_said() {
-    let (url, _, _keep) = serve(view()).await;
-    let error = run(&["why", "no/body", "--admin", &url]).await.unwrap_err().to_string();
+    let served = Served::start(view(), None).await;
+    let error = run(&["why", "no/body", "--admin", &served.url]).await.unwrap_err().to_string();
     assert!(error.contains("404") && error.contains("no worker 'no/body' is known"), "{error}");
 }
 

@@ -1,7 +1,14 @@
 //! Tests of the decoder and of the lines.
 
+use std::io;
+
+use tokio_util::sync::CancellationToken;
+
 use super::sse::TooLong;
 use super::*;
+use crate::admin::fixture::{UNIX, id, view};
+use crate::cli::tests::{Served, query};
+use crate::mesh::Event;
 
 const STREAM: &[u8] =
     b": hello\r\n\r\nid: 1\nevent: dead\ndata: {\"a\":1}\n\ndata:x\ndata: y\r\n\r\nid: 2\n\n";
@@ -55,4 +62,47 @@ fn an_event_is_one_line_with_what_is_known_of_it() {
 fn what_is_no_event_is_shown_without_what_steers_the_terminal() {
     check("a\u{fffd}[2Jb", "a\u{1b}[2Jb");
     check("-                         x\u{fffd}y         -", "{\"type\":\"x\\u001by\"}");
+}
+
+/// Ends the node when the first line is printed.
+struct Printed {
+    text: Vec<u8>,
+    node: CancellationToken,
+}
+
+impl Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.node.cancel();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn events_are_printed_as_they_come_and_the_end_of_the_node_is_a_failure() {
+    for json in [false, true] {
+        let served = Served::start(view(), None).await;
+        let client = query(&["events", "--admin", &served.url]).client().unwrap();
+        let mut printed = Printed { text: Vec::new(), node: served.stop.clone() };
+        let happen = async {
+            while !served.stop.is_cancelled() {
+                served.journal.record(&Event::Dead(id(2)), UNIX);
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        let (error, ()) = tokio::join!(follow(&client, json, &mut printed), happen);
+        let text = String::from_utf8(printed.text).unwrap();
+        let first = text.lines().next().unwrap();
+        if json {
+            assert!(first.starts_with(r#"{"id":"#) && first.ends_with(r#""name":"two"}"#), "{first}");
+        } else {
+            assert_eq!(first, "2026-11-23T08:00:00Z      dead        two");
+        }
+        let error = error.unwrap_err().to_string();
+        assert!(error.starts_with(&served.url) && error.contains("broke off"), "{error}");
+    }
 }
