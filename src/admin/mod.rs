@@ -2,13 +2,14 @@
 
 mod events;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod guard;
 mod journal;
+mod local;
 pub mod model;
 mod moment;
 mod refusal;
-mod report;
+pub(crate) mod report;
 mod routes;
 mod serve;
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::time::{Duration, Instant};
 use crate::view::{MemberView, View};
 
 /// All members, ordered by id.
-pub(super) fn workers(view: &View, moment: Moment) -> Vec<Worker> {
+pub(crate) fn workers(view: &View, moment: Moment) -> Vec<Worker> {
     view.members.iter().map(|member| worker(view, member, moment)).collect()
 }
 
@@ -48,12 +48,12 @@ fn worker(view: &View, member: &MemberView, moment: Moment) -> Worker {
 }
 
 /// When this node last heard from `member`; from itself, now.
-pub(super) fn last_heard(view: &View, member: &MemberView, moment: Moment) -> Instant {
+pub(crate) fn last_heard(view: &View, member: &MemberView, moment: Moment) -> Instant {
     if member.id == view.local { moment.now } else { member.last_heard }
 }
 
 /// A round trip or silence in milliseconds, to the microsecond.
-pub(super) fn millis(duration: Duration) -> f64 {
+pub(crate) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
@@ -75,7 +75,7 @@ fn services_of(member: &MemberView, manifest: &Manifest) -> Vec<WorkerService> {
 }
 
 /// All services with their instances on live members.
-pub(super) fn services(view: &View) -> Services {
+pub(crate) fn services(view: &View) -> Services {
     let mut services = Services::new();
     for member in view.live() {
         let Some(manifest) = member.manifest.as_deref() else { continue };
@@ -145,7 +145,7 @@ fn written(duration: Duration) -> String {
 }
 
 /// What is known of the leader and of its writes to `store`.
-pub(super) fn leader(view: &View, store: &str, moment: Moment) -> Leader {
+pub(crate) fn leader(view: &View, store: &str, moment: Moment) -> Leader {
     let known = &view.leader;
     let manifest = known.leader.and_then(|id| view.member(&id)).and_then(|member| member.manifest.as_ref());
     let summary = &known.summary;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Path, State as Shared};
+use axum::extract::{Path, State as Shared};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -17,11 +17,8 @@ use super::model::{Leader, Leaving, Services, Why, Worker};
 use super::moment::Moment;
 use super::refusal::Refusal;
 use super::why::{self, WorkerError};
-use super::{Command, State, guard, report};
+use super::{Command, State, guard, local, report};
 use crate::view::View;
-
-/// The largest body of a change, in bytes.
-const MAX_BODY_LEN: usize = 64 * 1024;
 
 /// How long the node may take until it begins with a change.
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,6 +39,8 @@ pub fn router(state: State) -> Router {
         .route("/api/admin/services", get(services))
         .route("/api/admin/leader", get(leader))
         .route("/api/admin/why/{worker}", get(why))
+        .route("/api/admin/local/services", get(local::list))
+        .route("/api/admin/local/services/{name}", get(local::show).put(local::put).delete(local::delete))
         .route("/api/admin/leave", post(leave))
         .route("/metrics", get(metrics))
         .with_state(Arc::clone(&state))
@@ -50,7 +49,6 @@ pub fn router(state: State) -> Router {
         .layer(from_fn_with_state(token, guard::authorized));
     api.merge(health(state))
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
         .layer(from_fn_with_state(own, guard::same_site))
 }
 

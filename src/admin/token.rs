@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::config::Secret;
+
 /// The shortest token that is accepted, in bytes.
 const MIN_LEN: usize = 16;
 
@@ -55,6 +57,13 @@ impl Token {
         let Some((scheme, token)) = authorization.split_at_checked("Bearer ".len()) else { return false };
         scheme.eq_ignore_ascii_case(b"Bearer ")
             && aws_lc_rs::constant_time::verify_slices_are_equal(token, self.0.as_bytes()).is_ok()
+    }
+}
+
+impl From<&Secret> for Token {
+    /// The configuration has checked it.
+    fn from(secret: &Secret) -> Self {
+        Self(secret.expose().into())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the API over real sockets, with a view made by hand.
 
 mod guard;
+mod local;
 mod reading;
 mod stream;
 
@@ -18,6 +19,7 @@ use super::*;
 pub(super) struct Served {
     addr: SocketAddr,
     views: watch::Sender<Arc<View>>,
+    services: watch::Sender<Arc<BTreeMap<ServiceName, ServiceConfig>>>,
     journal: Arc<Journal>,
     commands: mpsc::Receiver<Command>,
     stop: CancellationToken,
@@ -52,13 +54,14 @@ impl Served {
         let addr = listener.local_addr().unwrap();
         let (views, seen) = watch::channel(Arc::new(view()));
         let journal = Arc::new(Journal::new(seen.clone()));
+        let (services, configured) = watch::channel(Arc::default());
         let (sender, commands) = mpsc::channel(4);
         let state = State {
             views: seen,
             journal: Arc::clone(&journal),
             commands: sender,
             metrics: Metrics::new(),
-            services: watch::channel(Arc::default()).1,
+            services: configured,
             clock: Clock::start(),
             store: "file:/tmp/summary.json".to_owned(),
             token: token.map(|token| Token::parse(token).unwrap()),
@@ -66,7 +69,7 @@ impl Served {
         };
         let stop = CancellationToken::new();
         let serving = tokio::spawn(serve(listener, make(state), stop.clone()));
-        Self { addr, views, journal, commands, stop, serving }
+        Self { addr, views, services, journal, commands, stop, serving }
     }
 
     async fn get(&self, path: &str) -> Answer {
