@@ -136,6 +136,11 @@ impl Identity {
         self.id
     }
 
+    /// The Ed25519 secret (seed), for the certificates of links.
+    pub fn secret(&self) -> [u8; 32] {
+        self.key.to_bytes()
+    }
+
     /// Signs `message`.
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.key.sign(message).to_bytes()
