@@ -31,7 +31,7 @@ pub struct Metrics {
     pub ejections: Family<InstanceLabels, Counter>,
     /// Members by status.
     pub members: Family<StatusLabels, Gauge>,
-    /// Datagrams by direction (`sent`, `received`).
+    /// Datagrams by direction (`sent`, `received`; `dropped` ones should have been sent, and were not).
     pub datagrams: Family<DirectionLabels, Counter>,
     /// Bytes of datagrams by direction, without IP and UDP headers.
     pub datagram_bytes: Family<DirectionLabels, Counter>,
