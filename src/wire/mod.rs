@@ -10,6 +10,7 @@ pub mod manifest;
 pub mod packet;
 #[cfg(test)]
 mod tests;
+pub mod whoami;
 
 pub use fact::{Fact, FactKind};
 pub use packet::{Body, Packet};
