@@ -1,1 +1,220 @@
 //! The network: sealed datagrams, and links of HTTP/2 over TLS that prove both identities and the cluster key.
+//!
+//! It decides nothing: the core says what goes to whom, and what arrives is handed on through bounded queues.
+
+mod accept;
+mod admission;
+mod backoff;
+mod hello;
+mod http2;
+mod keyring;
+mod link;
+mod metered;
+mod pool;
+mod replay;
+mod seal;
+mod serve;
+mod sockets;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod udp;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use keyring::{ClusterKey, InvalidKeyring, KeyId, Keyring};
+pub use pool::{Links, Whoami};
+pub use sockets::BindError;
+pub use tls::CertificateError;
+
+use accept::Acceptor;
+use admission::Admission;
+use hello::Introduction;
+use seal::{Opener, Sealer};
+use serve::Server;
+use tls::Tls;
+use udp::{DatagramReceiver, DatagramSender};
+
+use crate::id::{IdHash, Identity, NodeId};
+use crate::metrics::Metrics;
+use crate::view::View;
+
+const DATAGRAMS: usize = 4096;
+const REQUESTS: usize = 64;
+const PROXIED: usize = 1024;
+const HINTS: usize = 64;
+
+/// What the transport is told at construction.
+#[derive(Debug, Clone)]
+pub struct TransportConfig {
+    /// UDP and TCP, on one port number; port 0 picks one.
+    pub bind: SocketAddr,
+    /// Who this node is.
+    pub identity: Identity,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The cluster's keys.
+    pub keyring: Keyring,
+    /// Drawn at every boot.
+    pub boot_nonce: u64,
+    /// The epoch of this boot.
+    pub epoch: u64,
+}
+
+/// The network as the node sends into it.
+#[derive(Debug)]
+pub struct Transport {
+    local_addr: SocketAddr,
+    datagrams: DatagramSender,
+    admission: Arc<Admission>,
+    links: Links,
+}
+
+/// The network as it comes in. Every queue is bounded; what does not fit is dropped and counted.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Datagrams that were opened.
+    pub datagrams: mpsc::Receiver<Received>,
+    /// Requests of members to the core.
+    pub requests: mpsc::Receiver<LinkRequest>,
+    /// Requests of members to a service of this node.
+    pub proxied: mpsc::Receiver<Proxied>,
+    /// What links tell beside.
+    pub hints: mpsc::Receiver<Hint>,
+}
+
+/// A datagram that was meant for this node, or a Join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Where it came from; nothing is proven by that.
+    pub source: SocketAddr,
+    /// An encoded `wire::Packet`.
+    pub plaintext: Vec<u8>,
+}
+
+/// A request of a member to the core.
+#[derive(Debug)]
+pub struct LinkRequest {
+    /// Who asks, proven by TLS and admitted.
+    pub from: NodeId,
+    /// An encoded `wire::link::Request`.
+    pub body: Vec<u8>,
+    /// Takes the encoded `wire::link::Response`; dropping it refuses.
+    pub reply: oneshot::Sender<Vec<u8>>,
+}
+
+/// A request of a member to a service of this node: a stream that carries `x-mesh-service`.
+#[derive(Debug)]
+pub struct Proxied {
+    /// Who forwards it, proven by TLS and admitted.
+    pub from: NodeId,
+    /// Its head, and its body as it arrives.
+    pub request: Request<h2::RecvStream>,
+    /// Takes the answer; dropping it resets the stream.
+    pub respond: h2::server::SendResponse<Bytes>,
+}
+
+/// What a link tells beside: repeated with later links, so that one may be lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hint {
+    /// A member knows this node at a higher epoch than its own: its disk was lost.
+    EpochBehind {
+        /// The epoch that the member knows.
+        known: u64,
+    },
+    /// A member reached this node at this local address.
+    ReachedAt(IpAddr),
+}
+
+impl Transport {
+    /// Binds, and starts to receive and accept in tasks of `tasks`, which `stop` ends.
+    pub async fn bind(
+        config: TransportConfig,
+        metrics: Metrics,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<(Self, Incoming), BindError> {
+        let (udp, tcp) = sockets::bind(config.bind).await?;
+        let local_addr = tcp.local_addr().map_err(|source| named("TCP", &config, source))?;
+        let twin = twin(&udp).map_err(|source| named("UDP", &config, source))?;
+        let local = config.identity.id();
+        let (datagrams_in, datagrams) = mpsc::channel(DATAGRAMS);
+        let (requests_in, requests) = mpsc::channel(REQUESTS);
+        let (proxied_in, proxied) = mpsc::channel(PROXIED);
+        let (hints_in, hints) = mpsc::channel(HINTS);
+
+        let sealer = Sealer::new(&config.cluster, &config.keyring).map_err(|_| BindError::Cipher)?;
+        let sender = DatagramSender::new(twin, sealer, &metrics);
+        let sender = sender.map_err(|source| named("UDP", &config, source))?;
+        let opener = Opener::new(local.hash(), &config.cluster, &config.keyring);
+        let receiver = DatagramReceiver::new(opener, &metrics, datagrams_in);
+        tasks.spawn(receiver.run(udp, stop.clone()));
+
+        let tls = Tls::new(&config.identity)?;
+        let introduction = Introduction::from(&config);
+        let admission = Admission::new(tls, introduction, local, config.bind.ip(), metrics, hints_in);
+        let admission = Arc::new(admission);
+        let server = Arc::new(Server::new(admission.clone(), requests_in, proxied_in, tasks));
+        let acceptor =
+            Acceptor { admission: admission.clone(), server, tasks: tasks.clone(), stop: stop.clone() };
+        tasks.spawn(acceptor.run(tcp));
+
+        let links = Links::new(admission.clone(), tasks, stop);
+        let transport = Self { local_addr, datagrams: sender, admission, links };
+        Ok((transport, Incoming { datagrams, requests, proxied, hints }))
+    }
+
+    /// The address that is bound, with its real port.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Seals `plaintext` for `recipient` and sends it; `None` is whoever is there, for a Join only. It never waits: what the kernel
+    /// does not take at once is dropped and counted.
+    pub fn send(&self, recipient: Option<IdHash>, addr: SocketAddr, plaintext: &[u8]) {
+        self.datagrams.send(recipient, addr, plaintext);
+    }
+
+    /// Takes a new seal nonce, after a suspend: a copy of this machine may have gone on from the same state.
+    pub fn renew_seal(&self) {
+        if let Err(error) = self.datagrams.renew_seal() {
+            tracing::error!(%error, "cannot renew the seal of datagrams");
+        }
+    }
+
+    /// Ways to the other members.
+    pub fn links(&self) -> Links {
+        self.links.clone()
+    }
+
+    /// From then on, hellos tell peers the epoch at which the view knows them. To be called once.
+    pub fn set_known_epochs(&self, view: watch::Receiver<Arc<View>>) {
+        self.admission.known_epochs().set(view);
+    }
+}
+
+impl From<&TransportConfig> for Introduction {
+    fn from(config: &TransportConfig) -> Self {
+        Self {
+            cluster: config.cluster.clone(),
+            keyring: config.keyring.clone(),
+            boot_nonce: config.boot_nonce,
+            epoch: config.epoch,
+        }
+    }
+}
+
+fn named(protocol: &'static str, config: &TransportConfig, source: std::io::Error) -> BindError {
+    BindError::Socket { protocol, addr: config.bind, source }
+}
+
+fn twin(socket: &tokio::net::UdpSocket) -> std::io::Result<std::net::UdpSocket> {
+    socket2::SockRef::from(socket).try_clone().map(std::net::UdpSocket::from)
+}

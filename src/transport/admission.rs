@@ -1,0 +1,267 @@
+//! Admission to a link, from either end: TCP, TLS, then the hello, all within three seconds.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout};
+use tokio_rustls::{client, server};
+use tracing::{debug, warn};
+
+use super::Hint;
+use super::hello::{ADMISSION_TIMEOUT, Admitted, Channel, HelloError, Introduction};
+use super::metered::{Heard, Metered};
+use super::tls::{Tls, Unproven, server_name};
+use crate::id::NodeId;
+use crate::mesh::LinkFailure;
+use crate::metrics::{KindLabels, Metrics};
+use crate::time::Duration;
+use crate::view::View;
+
+/// A link whose host is gone is closed by the kernel after some minutes, even when nothing is sent.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(120)).with_interval(Duration::from_secs(15));
+
+/// Between two warnings about peers that are not admitted.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What is needed to admit a peer, or to be admitted.
+pub(super) struct Admission {
+    local: NodeId,
+    tls: Tls,
+    introduction: Introduction,
+    known_epochs: KnownEpochs,
+    hints: mpsc::Sender<Hint>,
+    metrics: Metrics,
+    /// Links are dialled from here when `--bind` names one address.
+    source: IpAddr,
+    last_warning: Mutex<Option<Instant>>,
+}
+
+/// A stream to an admitted peer.
+pub(super) struct Connected<S> {
+    pub(super) stream: S,
+    pub(super) heard: Heard,
+    pub(super) admitted: Admitted,
+}
+
+pub(super) type Dialled = Connected<client::TlsStream<Metered<TcpStream>>>;
+pub(super) type Accepted = Connected<server::TlsStream<Metered<TcpStream>>>;
+
+/// Why there is no link.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AdmissionError {
+    /// Nobody there, or TLS failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// TLS proved no identity.
+    #[error(transparent)]
+    Unproven(#[from] Unproven),
+    /// TLS proved another identity than the expected one.
+    #[error("it is {0}")]
+    WrongPeer(NodeId),
+    /// One side refused the other's hello.
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    /// Not within the time for TLS and hello.
+    #[error("it did not answer in time")]
+    TimedOut,
+}
+
+impl AdmissionError {
+    /// What callers of links are told.
+    pub(super) const fn failure(&self) -> LinkFailure {
+        match self {
+            Self::WrongPeer(_) | Self::Hello(HelloError::Itself) => LinkFailure::WrongPeer,
+            Self::Io(_) | Self::Unproven(_) | Self::Hello(_) | Self::TimedOut => LinkFailure::Unreachable,
+        }
+    }
+
+    /// The name in metrics.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Io(_) | Self::Unproven(_) | Self::WrongPeer(_) => "link_tls",
+            Self::TimedOut => "link_slow",
+            Self::Hello(HelloError::Key(_) | HelloError::Proof(_)) => "link_key",
+            Self::Hello(HelloError::Cluster(_)) => "link_cluster",
+            Self::Hello(HelloError::Itself) => "link_itself",
+            Self::Hello(
+                HelloError::Io(_) | HelloError::Malformed(_) | HelloError::Role(_) | HelloError::Cipher,
+            ) => "link_hello",
+        }
+    }
+}
+
+impl Admission {
+    pub(super) fn new(
+        tls: Tls,
+        introduction: Introduction,
+        local: NodeId,
+        source: IpAddr,
+        metrics: Metrics,
+        hints: mpsc::Sender<Hint>,
+    ) -> Self {
+        let (known_epochs, last_warning) = (KnownEpochs::default(), Mutex::default());
+        Self { local, tls, introduction, known_epochs, hints, metrics, source, last_warning }
+    }
+
+    pub(super) const fn local(&self) -> NodeId {
+        self.local
+    }
+
+    pub(super) const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(super) const fn known_epochs(&self) -> &KnownEpochs {
+        &self.known_epochs
+    }
+
+    /// A link to `addr`, where `expected` must be (`None`: any other member).
+    pub(super) async fn dial(
+        &self,
+        addr: SocketAddr,
+        expected: Option<NodeId>,
+    ) -> Result<Dialled, AdmissionError> {
+        let dialled = timeout(ADMISSION_TIMEOUT, self.dial_unbounded(addr, expected)).await;
+        let dialled = dialled.unwrap_or(Err(AdmissionError::TimedOut));
+        match &dialled {
+            Ok(link) => self.hint_epoch(&link.admitted),
+            Err(error) => debug!(%addr, %error, "no link"),
+        }
+        if let Err(AdmissionError::Hello(error)) = &dialled {
+            self.warn_seldom(addr, error);
+        }
+        dialled
+    }
+
+    async fn dial_unbounded(
+        &self,
+        addr: SocketAddr,
+        expected: Option<NodeId>,
+    ) -> Result<Dialled, AdmissionError> {
+        let tcp = self.connect(addr).await?;
+        let metered = Metered::new(tcp, &self.metrics);
+        let heard = metered.heard();
+        let mut stream = self.tls.connector().connect(server_name(), metered).await?;
+        let channel = self.tls.channel(stream.get_ref().1)?;
+        if let Some(expected) = expected.filter(|expected| *expected != channel.peer) {
+            debug!(%addr, %expected, found = %channel.peer, "another node has that address");
+            return Err(AdmissionError::WrongPeer(channel.peer));
+        }
+        let known = self.known_epochs.of(&channel.peer);
+        let admitted = self.introduction.dial(&mut stream, &channel, known).await?;
+        Ok(Connected { stream, heard, admitted })
+    }
+
+    async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if !self.source.is_unspecified() && self.source.is_ipv4() == addr.is_ipv4() {
+            socket.bind(SocketAddr::new(self.source, 0))?;
+        }
+        let tcp = socket.connect(addr).await?;
+        prepare(&tcp)?;
+        Ok(tcp)
+    }
+
+    /// Admits whoever dialled `tcp`, or hangs up without a word.
+    pub(super) async fn accept(
+        &self,
+        tcp: TcpStream,
+        remote: SocketAddr,
+    ) -> Result<Accepted, AdmissionError> {
+        let reached_at = tcp.local_addr().map(|addr| addr.ip().to_canonical());
+        let accepted = timeout(ADMISSION_TIMEOUT, self.accept_unbounded(tcp)).await;
+        let accepted = accepted.unwrap_or(Err(AdmissionError::TimedOut));
+        match &accepted {
+            Ok(link) => {
+                self.hint_epoch(&link.admitted);
+                if let Ok(ip) = reached_at {
+                    self.hint(Hint::ReachedAt(ip));
+                }
+            }
+            Err(error) => {
+                debug!(%remote, %error, "a link was refused");
+                self.refuse(error.kind());
+            }
+        }
+        if let Err(AdmissionError::Hello(error)) = &accepted {
+            self.warn_seldom(remote, error);
+        }
+        accepted
+    }
+
+    async fn accept_unbounded(&self, tcp: TcpStream) -> Result<Accepted, AdmissionError> {
+        prepare(&tcp)?;
+        let metered = Metered::new(tcp, &self.metrics);
+        let heard = metered.heard();
+        let mut stream = self.tls.acceptor().accept(metered).await?;
+        let channel: Channel = self.tls.channel(stream.get_ref().1)?;
+        let known = self.known_epochs.of(&channel.peer);
+        let admitted = self.introduction.accept(&mut stream, &channel, known).await?;
+        Ok(Connected { stream, heard, admitted })
+    }
+
+    /// Counts something that was received and refused.
+    pub(super) fn refuse(&self, kind: &'static str) {
+        self.metrics.refused.get_or_create(&KindLabels { kind }).inc();
+    }
+
+    fn hint_epoch(&self, admitted: &Admitted) {
+        if admitted.known_epoch > self.introduction.epoch {
+            self.hint(Hint::EpochBehind { known: admitted.known_epoch });
+        }
+    }
+
+    fn hint(&self, hint: Hint) {
+        // Hints repeat with every link, so one that finds the queue full may be lost.
+        if self.hints.try_send(hint).is_err() {
+            self.refuse("hint_queue_full");
+        }
+    }
+
+    /// Says what is wrong when two nodes could not agree: a mistyped key would otherwise be plain silence.
+    fn warn_seldom(&self, peer: SocketAddr, error: &HelloError) {
+        let now = Instant::now();
+        let mut last = self.last_warning.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.is_some_and(|last| now - last < WARNING_INTERVAL) {
+            return;
+        }
+        *last = Some(now);
+        let own_key = self.introduction.keyring.sealing().id();
+        let cluster = &self.introduction.cluster;
+        warn!(%peer, %own_key, %cluster, "no link with a node that has another cluster or cluster key: {error}");
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Admission({})", self.local)
+    }
+}
+
+fn prepare(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    SockRef::from(tcp).set_tcp_keepalive(&KEEPALIVE)
+}
+
+/// The epochs of others, as the view has them; none until the view is given.
+#[derive(Debug, Default)]
+pub(super) struct KnownEpochs(OnceLock<watch::Receiver<Arc<View>>>);
+
+impl KnownEpochs {
+    /// Takes the view; only the first one counts, for a node has one view.
+    pub(super) fn set(&self, view: watch::Receiver<Arc<View>>) {
+        let first = self.0.set(view).is_ok();
+        debug_assert!(first, "a node has one view");
+    }
+
+    fn of(&self, peer: &NodeId) -> u64 {
+        let member = self.0.get().and_then(|view| view.borrow().member(peer).cloned());
+        member.map_or(0, |member| member.version.epoch)
+    }
+}
