@@ -9,7 +9,7 @@ use meshnode::cli::{self, Cli};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => match cli::exit_code(&error) {
             None => ExitCode::SUCCESS,
             Some(code) => {
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(cli.command.run(&mut std::io::stdout()))
 }

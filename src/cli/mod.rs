@@ -6,6 +6,7 @@ mod events;
 mod keygen;
 mod leader;
 mod members;
+mod run;
 mod services;
 mod table;
 #[cfg(test)]
@@ -15,8 +16,13 @@ mod why;
 pub mod logging;
 
 use std::io::Write;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::config::{ConfigError, RunArgs};
+use crate::dev;
+use crate::node::RunError;
 
 pub use client::ClientError;
 pub use connection::Connection;
@@ -37,6 +43,10 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Runs a node, in the foreground
+    Run(Box<RunArgs>),
+    /// Runs a whole mesh on this machine, with sample services
+    Dev(dev::Args),
     /// Lists the members of the mesh
     Members(Query),
     /// Lists the services of the mesh and their instances
@@ -72,8 +82,10 @@ pub struct Query {
 
 impl Command {
     /// Does what the command says, and prints to `out`.
-    pub async fn run(self, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
-        match self {
+    pub async fn run(self, out: &mut (impl Write + Send)) -> anyhow::Result<ExitCode> {
+        let done = match self {
+            Self::Run(args) => run::run(*args, out).await,
+            Self::Dev(args) => return dev::run(args).await,
             Self::Members(query) => {
                 let body = query.client()?.get(&["workers"]).await?;
                 query.print(out, &body, members::render)
@@ -96,7 +108,8 @@ impl Command {
                 query.print(out, &body, leader::render_leaving)
             }
             Self::Keygen => Ok(writeln!(out, "{}", keygen::keygen())?),
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }
 
@@ -126,6 +139,12 @@ impl Query {
 /// The exit code of a command that failed; `None` when it only lost its reader (`meshnode members | head`).
 pub fn exit_code(error: &anyhow::Error) -> Option<u8> {
     let closed = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    if error.is::<ConfigError>() || error.is::<logging::LoggingError>() {
+        return Some(2);
+    }
+    if let Some(error) = error.downcast_ref::<RunError>() {
+        return Some(error.exit_code());
+    }
     match error.downcast_ref::<ClientError>() {
         Some(error) => Some(error.exit_code()),
         None if error.downcast_ref().is_some_and(closed) => None,

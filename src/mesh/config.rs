@@ -37,8 +37,8 @@ pub struct Config {
     pub election_hold: Duration,
     /// Standing in the election; higher leads first.
     pub leader_priority: i32,
-    /// Offers to lead even without a service.
-    pub leader_eligible: bool,
+    /// Offers to lead; `None` to offer when it has a service.
+    pub leader_eligible: Option<bool>,
     /// The summary's store.
     pub store: StoreConfig,
     /// The write record of earlier boots, encoded.

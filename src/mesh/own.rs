@@ -150,7 +150,7 @@ impl Mesh {
     pub(super) fn current_manifest(&self) -> Manifest {
         let services = self.prober.services();
         let config = &self.config;
-        let offers = config.leader_eligible || !services.is_empty();
+        let offers = config.leader_eligible.unwrap_or(!services.is_empty());
         Manifest {
             cluster: config.cluster.clone(),
             id: self.id,

@@ -113,7 +113,7 @@ pub(super) fn config(node: usize, seeds: usize) -> Config {
         routes: Vec::new(),
         election_hold: Duration::from_secs(2),
         leader_priority: 0,
-        leader_eligible: false,
+        leader_eligible: None,
         store: StoreConfig { id: 1, remote: false, max_writes_per_day: None, staleness: Duration::ZERO },
         write_record: None,
         meshnode_version: "test".to_owned(),

@@ -1,1 +1,174 @@
 //! The proxy: ingress for local callers, the edge listener, and the exit to the services of this node.
+
+mod access_log;
+mod attempt;
+mod backend;
+mod body;
+mod client_io;
+mod edge;
+mod entry;
+mod exit;
+mod headers;
+mod inbound;
+mod reply;
+mod resources;
+mod serve;
+mod stream;
+mod target;
+#[cfg(test)]
+mod tests;
+mod tunnel;
+mod upload;
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::id::{NodeId, ServiceName};
+use crate::metrics::Metrics;
+use crate::node::clock::Clock;
+use crate::node::entropy;
+use crate::router::Router;
+use crate::transport::Links;
+use crate::view::View;
+use backend::locked;
+use exit::Exit;
+
+pub use access_log::AccessLog;
+pub use edge::{EdgeSecrets, InvalidEdgeSecrets};
+pub use exit::Services;
+pub use serve::AdminReads;
+
+/// Limits and names of the proxy.
+#[derive(Debug, Clone)]
+pub struct ProxyConfig {
+    /// This node.
+    pub local: NodeId,
+    /// The domain of services as host names, without a leading dot.
+    pub mesh_domain: String,
+    /// The largest body of a request, in bytes; `None` is no limit.
+    pub max_body: Option<u64>,
+    /// The largest head of a request, in bytes.
+    pub max_header: usize,
+    /// Connections at the same time, of all listeners together.
+    pub max_connections: usize,
+}
+
+/// What the proxy hears from the rest of the node.
+#[derive(Debug)]
+pub struct Sources {
+    /// The members as this node sees them.
+    pub views: watch::Receiver<Arc<View>>,
+    /// The services of this node, as their operator configured them.
+    pub services: watch::Receiver<Services>,
+    /// The live summary, in JSON.
+    pub summary: watch::Receiver<Arc<str>>,
+    /// Ways to the other members.
+    pub links: Links,
+}
+
+/// The data plane of a node. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: ProxyConfig,
+    pseudonym: String,
+    clock: Clock,
+    views: watch::Receiver<Arc<View>>,
+    summary: watch::Receiver<Arc<str>>,
+    links: Links,
+    router: Mutex<Router>,
+    exit: Exit,
+    metrics: Metrics,
+    access_log: Option<AccessLog>,
+    replays: Arc<Semaphore>,
+    connections: Arc<Semaphore>,
+    active: watch::Sender<usize>,
+}
+
+impl Proxy {
+    /// A proxy that follows `sources`, and tells `refused` which services of this node refuse connections.
+    /// Starts a task that ends when the views end.
+    pub fn new(
+        config: ProxyConfig,
+        sources: Sources,
+        clock: Clock,
+        metrics: Metrics,
+        refused: mpsc::Sender<ServiceName>,
+        access_log: Option<AccessLog>,
+    ) -> Result<Self, rustls::Error> {
+        let Sources { views, services, summary, links } = sources;
+        let shared = Arc::new(Shared {
+            pseudonym: config.local.to_string(),
+            router: Mutex::new(Router::new(config.local, entropy::random())),
+            exit: Exit::new(services, refused, clock)?,
+            replays: Arc::new(Semaphore::new(upload::REPLAY_TOTAL)),
+            connections: Arc::new(Semaphore::new(config.max_connections)),
+            active: watch::Sender::new(0),
+            config,
+            clock,
+            views: views.clone(),
+            summary,
+            links,
+            metrics,
+            access_log,
+        });
+        let proxy = Self { shared };
+        proxy.apply(&views.borrow());
+        tokio::spawn(proxy.clone().follow(views));
+        Ok(proxy)
+    }
+
+    async fn follow(self, mut views: watch::Receiver<Arc<View>>) {
+        while views.changed().await.is_ok() {
+            let view = views.borrow_and_update().clone();
+            self.apply(&view);
+        }
+    }
+
+    fn apply(&self, view: &View) {
+        locked(&self.shared.router).apply(view, self.shared.clock.now());
+    }
+
+    /// Requests that are under way, those for other entries included.
+    pub fn in_flight(&self) -> usize {
+        *self.shared.active.borrow()
+    }
+
+    /// Waits until no request is under way.
+    pub async fn drained(&self) {
+        let mut active = self.shared.active.subscribe();
+        // The sender lives as long as the proxy does, so waiting cannot fail.
+        let _ = active.wait_for(|active| *active == 0).await;
+    }
+
+    /// Whether two members have different routes of the same highest revision.
+    pub fn route_conflict(&self, service: &str) -> bool {
+        locked(&self.shared.router).route_conflict(service)
+    }
+
+    fn draining(&self) -> bool {
+        self.shared.views.borrow().draining
+    }
+
+    fn enter(&self) -> Active {
+        self.shared.active.send_modify(|active| *active += 1);
+        Active { shared: self.shared.clone() }
+    }
+}
+
+/// One request under way.
+#[derive(Debug)]
+struct Active {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.shared.active.send_modify(|active| *active = active.saturating_sub(1));
+    }
+}

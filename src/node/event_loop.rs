@@ -1,0 +1,266 @@
+//! The event loop: the only place that changes the `Mesh`. It waits for whatever comes first, hands it in, and carries
+//! out what comes out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::task::TaskTracker;
+
+use super::address::Address;
+use super::clock::{Clock, unix_now};
+use super::datadir::DataDir;
+use super::local_services::LocalServices;
+use crate::admin::{Command, Journal};
+use crate::config::{Config, HostPort};
+use crate::id::ServiceName;
+use crate::mesh::{Input, LocalChange, Mesh, RequestId};
+use crate::metrics::Metrics;
+use crate::probe::checker::Checker;
+use crate::router::proxy::Proxy;
+use crate::summary::StoreCall;
+use crate::transport::{Hint, LinkRequest, Received, Transport};
+use crate::view::View;
+
+/// Datagrams that are taken in one turn, so that a flood of them cannot starve the timers.
+const DATAGRAMS_PER_TURN: usize = 64;
+
+/// Changes of the view that come faster are published together.
+const VIEW_COALESCE: Duration = Duration::from_millis(10);
+
+/// The view's times and loads, and the live summary, are brought up to date this often.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// Others hear within this time that a node drains, and stop sending.
+const DRAIN_NOTICE: Duration = Duration::from_millis(250);
+
+/// Where a node is on its way out.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Leaving {
+    No,
+    /// It waits for its requests to finish, from the first moment until the second at most.
+    Draining {
+        from: TokioInstant,
+        until: TokioInstant,
+    },
+    /// It tells the others.
+    Told,
+    Done,
+}
+
+/// The node.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) mesh: Mesh,
+    pub(super) clock: Clock,
+    pub(super) config: Config,
+    pub(super) transport: Arc<Transport>,
+    pub(super) datagrams: mpsc::Receiver<Received>,
+    pub(super) requests: mpsc::Receiver<LinkRequest>,
+    pub(super) hints: mpsc::Receiver<Hint>,
+    pub(super) proxy: Proxy,
+    pub(super) data_dir: Arc<DataDir>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) metrics: Metrics,
+    pub(super) checker: Checker,
+    pub(super) seeds: Vec<HostPort>,
+    pub(super) address: Address,
+    pub(super) services: LocalServices,
+    pub(super) epoch: u64,
+    pub(super) views: watch::Sender<Arc<View>>,
+    pub(super) summary: watch::Sender<Arc<str>>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) refused: mpsc::Receiver<ServiceName>,
+    pub(super) store: mpsc::Sender<StoreCall>,
+    /// What tasks of this node bring back.
+    pub(super) results: mpsc::Receiver<Input>,
+    pub(super) results_in: mpsc::Sender<Input>,
+    /// Members that wait for an answer.
+    pub(super) asked: BTreeMap<RequestId, oneshot::Sender<Vec<u8>>>,
+    pub(super) last_asked: u64,
+    pub(super) tasks: TaskTracker,
+    pub(super) leaving: Leaving,
+    pub(super) published: u64,
+    pub(super) published_at: TokioInstant,
+}
+
+/// What woke the loop.
+enum Wake {
+    Datagram(Received),
+    Request(LinkRequest),
+    Result(Input),
+    Refused(ServiceName),
+    Command(Command),
+    Hint(Hint),
+    Refresh,
+    Time,
+}
+
+impl Node {
+    /// Runs until the node has left. Cancel-safe between two turns: it may be dropped and called again.
+    pub(super) async fn run(&mut self) {
+        let mut refresh = interval(REFRESH);
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !matches!(self.leaving, Leaving::Done) {
+            let wake = self.wait(&mut refresh).await;
+            self.handle(wake);
+            self.advance_leave();
+            self.carry_out();
+            self.publish_if_due();
+        }
+    }
+
+    async fn wait(&mut self, refresh: &mut tokio::time::Interval) -> Wake {
+        let deadline = self.deadline();
+        let drained = self.proxy.clone();
+        let is_draining = matches!(self.leaving, Leaving::Draining { from, .. } if from <= now());
+        tokio::select! {
+            Some(received) = self.datagrams.recv() => Wake::Datagram(received),
+            Some(request) = self.requests.recv() => Wake::Request(request),
+            Some(result) = self.results.recv() => Wake::Result(result),
+            Some(service) = self.refused.recv() => Wake::Refused(service),
+            Some(command) = self.commands.recv() => Wake::Command(command),
+            Some(hint) = self.hints.recv() => Wake::Hint(hint),
+            _ = refresh.tick() => Wake::Refresh,
+            () = drained.drained(), if is_draining => Wake::Time,
+            () = sleep_until(deadline) => Wake::Time,
+        }
+    }
+
+    fn handle(&mut self, wake: Wake) {
+        match wake {
+            Wake::Datagram(received) => self.handle_datagrams(received),
+            Wake::Request(LinkRequest { from, body, reply }) => {
+                self.last_asked += 1;
+                let id = RequestId(self.last_asked);
+                self.asked.insert(id, reply);
+                self.feed(Input::Request { from, id, body });
+            }
+            Wake::Result(input) => self.feed(input),
+            Wake::Refused(service) => self.feed(Input::ConnectRefused(service)),
+            Wake::Command(command) => self.handle_command(command),
+            Wake::Hint(Hint::EpochBehind { known }) => self.raise_epoch(known),
+            Wake::Hint(Hint::ReachedAt(ip)) => {
+                if let Some(addr) = self.address.reached_at(ip) {
+                    self.feed(Input::Local(LocalChange::Address(addr)));
+                }
+            }
+            Wake::Refresh => self.refresh(),
+            Wake::Time => self.feed(Input::Tick),
+        }
+    }
+
+    fn handle_datagrams(&mut self, first: Received) {
+        let mut next = Some(first);
+        for _ in 0..DATAGRAMS_PER_TURN {
+            let Some(Received { source, plaintext }) = next else { return };
+            self.feed(Input::Datagram { source, bytes: plaintext });
+            next = self.datagrams.try_recv().ok();
+        }
+        if let Some(Received { source, plaintext }) = next {
+            self.feed(Input::Datagram { source, bytes: plaintext });
+        }
+        // The turn may have lasted beyond a deadline.
+        self.feed(Input::Tick);
+    }
+
+    pub(super) fn feed(&mut self, input: Input) {
+        let now = self.clock.now();
+        if self.mesh.poll_timeout().is_some_and(|due| due <= now) && !matches!(input, Input::Tick) {
+            self.mesh.handle(Input::Tick, now);
+            self.carry_out();
+        }
+        self.mesh.handle(input, now);
+        self.carry_out();
+    }
+
+    fn deadline(&self) -> TokioInstant {
+        let mesh = self.mesh.poll_timeout().map(|at| TokioInstant::from_std(self.clock.at(at)));
+        let view = self.is_view_stale().then(|| self.published_at + VIEW_COALESCE);
+        let leave = match self.leaving {
+            Leaving::Draining { from, .. } if from > now() => Some(from),
+            Leaving::Draining { until, .. } => Some(until),
+            Leaving::No | Leaving::Told | Leaving::Done => None,
+        };
+        [mesh, view, leave].into_iter().flatten().min().unwrap_or_else(|| now() + REFRESH)
+    }
+
+    fn refresh(&mut self) {
+        let now = self.clock.now();
+        let view = self.mesh.refreshed_view(now);
+        self.metrics.observe_view(&view);
+        self.publish(view);
+        let summary = self.mesh.live_summary(unix_now().as_secs());
+        self.summary.send_if_modified(|held| {
+            let differs = **held != *summary;
+            if differs {
+                *held = summary.into();
+            }
+            differs
+        });
+    }
+
+    fn is_view_stale(&self) -> bool {
+        self.mesh.view_version() != self.published
+    }
+
+    fn publish_if_due(&mut self) {
+        if self.is_view_stale() && self.published_at + VIEW_COALESCE <= now() {
+            let view = self.mesh.view(self.clock.now());
+            self.publish(view);
+        }
+    }
+
+    pub(super) fn publish(&mut self, view: Arc<View>) {
+        self.published = view.version;
+        self.published_at = now();
+        self.views.send_replace(view);
+    }
+
+    /// Drains, then leaves. Said again, it leaves at once.
+    pub(super) fn begin_leave(&mut self, why: &'static str) {
+        match self.leaving {
+            Leaving::No => {
+                tracing::info!(why, timeout = ?self.config.drain_timeout, "draining");
+                let from = now() + DRAIN_NOTICE;
+                let until = now() + self.config.drain_timeout.max(DRAIN_NOTICE);
+                self.leaving = Leaving::Draining { from, until };
+                self.feed(Input::Local(LocalChange::Draining));
+            }
+            Leaving::Draining { from, .. } => self.leaving = Leaving::Draining { from, until: from },
+            Leaving::Told | Leaving::Done => self.leaving = Leaving::Done,
+        }
+        self.publish_if_due();
+    }
+
+    fn advance_leave(&mut self) {
+        let Leaving::Draining { from, until } = self.leaving else { return };
+        let is_idle = self.proxy.in_flight() == 0;
+        if from <= now() && (is_idle || until <= now()) {
+            tracing::info!(in_flight = self.proxy.in_flight(), "leaving");
+            self.leaving = Leaving::Told;
+            self.feed(Input::Leave);
+        }
+    }
+
+    /// The mesh knows this node at `known`: its disk was lost or is old.
+    pub(super) fn raise_epoch(&mut self, known: u64) {
+        if known < self.epoch {
+            return;
+        }
+        match self.data_dir.raise_epoch(known) {
+            Ok(epoch) => {
+                tracing::info!(known, epoch, "the mesh knew a higher epoch of this node");
+                self.epoch = epoch;
+                self.feed(Input::Local(LocalChange::Epoch(epoch)));
+            }
+            Err(error) => tracing::error!(%error, "the epoch was not raised"),
+        }
+    }
+}
+
+fn now() -> TokioInstant {
+    TokioInstant::now()
+}

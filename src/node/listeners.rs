@@ -1,0 +1,133 @@
+//! The listeners of a node besides membership: ingress, edge, admin and metrics.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::RunError;
+use super::assembly::Ready;
+use crate::admin;
+use crate::config::{self, Config, TlsFiles};
+use crate::id::NodeId;
+use crate::router::proxy::{AccessLog, EdgeSecrets, Proxy};
+
+/// Bound listeners that nobody serves yet: a port that is taken stops the node before it tells anybody of itself.
+pub(super) struct Listeners {
+    ingress: TcpListener,
+    admin: TcpListener,
+    metrics: Option<TcpListener>,
+    edge: Option<(TcpListener, EdgeSecrets)>,
+    tls: Option<TlsAcceptor>,
+    ingress_addr: SocketAddr,
+    admin_addr: SocketAddr,
+    edge_addr: Option<SocketAddr>,
+}
+
+impl Listeners {
+    pub(super) async fn bind(config: &Config) -> Result<Self, RunError> {
+        let tls = config.tls.as_ref().map(acceptor).transpose()?;
+        let ingress = bind("ingress", config.ingress).await?;
+        let admin = bind("admin", config.admin).await?;
+        let metrics = match config.metrics_listen {
+            Some(addr) => Some(bind("metrics-listen", addr).await?),
+            None => None,
+        };
+        let edge = match &config.edge {
+            Some(edge) => {
+                let keys = edge.secrets.iter().map(|secret| (secret.kid.clone(), secret.key.as_slice()));
+                Some((bind("edge-listen", edge.listen).await?, EdgeSecrets::new(keys)))
+            }
+            None => None,
+        };
+        Ok(Self {
+            ingress_addr: ingress.local_addr()?,
+            admin_addr: admin.local_addr()?,
+            edge_addr: edge.as_ref().map(|(listener, _)| listener.local_addr()).transpose()?,
+            ingress,
+            admin,
+            metrics,
+            edge,
+            tls,
+        })
+    }
+
+    pub(super) const fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    pub(super) fn ready(&self, worker_id: NodeId, bind: SocketAddr) -> Ready {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        Ready {
+            ready: true,
+            worker_id,
+            bind,
+            ingress: format!("{scheme}://{}", self.ingress_addr),
+            admin: format!("http://{}", self.admin_addr),
+            edge: self.edge_addr.map(|addr| format!("{scheme}://{addr}")),
+        }
+    }
+
+    /// Starts to serve on all of them.
+    pub(super) fn serve(
+        self,
+        proxy: &Proxy,
+        state: admin::State,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
+        let reads = admin::read_only_router(state.clone());
+        if let Some(metrics) = self.metrics {
+            tasks.spawn(admin::serve(metrics, admin::metrics_router(state.clone()), stop.clone()));
+        }
+        tasks.spawn(admin::serve(self.admin, admin::router(state), stop.clone()));
+        tasks.spawn(proxy.clone().serve_ingress(self.ingress, self.tls.clone(), stop.clone()));
+        if let Some((listener, secrets)) = self.edge {
+            tasks.spawn(proxy.clone().serve_edge(listener, self.tls, secrets, Some(reads), stop.clone()));
+        }
+    }
+}
+
+async fn bind(flag: &'static str, addr: SocketAddr) -> Result<TcpListener, RunError> {
+    TcpListener::bind(addr).await.map_err(|source| RunError::Listen { flag, addr, source })
+}
+
+/// Opens the access log that is configured.
+pub(super) async fn access_log(config: &Config) -> Result<Option<AccessLog>, RunError> {
+    let path = match &config.access_log {
+        None => return Ok(None),
+        Some(config::AccessLog::Stderr) => "-".to_owned(),
+        Some(config::AccessLog::File(path)) => path.display().to_string(),
+    };
+    let opened = AccessLog::open(&path).await;
+    let opened =
+        opened.map_err(|error| RunError::File { flag: "--access-log", path, reason: error.to_string() });
+    opened.map(Some)
+}
+
+/// TLS for the ingress and edge listeners, with HTTP/2 and HTTP/1.1 by ALPN.
+fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, RunError> {
+    let refused = |flag: &'static str, path: &std::path::Path, reason: String| RunError::File {
+        flag,
+        path: path.display().to_string(),
+        reason,
+    };
+    let certs = CertificateDer::pem_file_iter(&files.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| refused("--tls-cert", &files.cert, error.to_string()))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .map_err(|error| refused("--tls-key", &files.key, error.to_string()))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(certs, key)
+        .map_err(|error| refused("--tls-cert", &files.cert, error.to_string()))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

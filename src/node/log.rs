@@ -1,0 +1,57 @@
+//! What of the mesh's events goes to the log, and how loudly.
+
+use crate::id::NodeId;
+use crate::mesh::{Event, Refused};
+use crate::view::View;
+
+/// Logs one event: state changes at info, evidence at debug, what was refused at trace.
+pub(super) fn event(event: &Event, view: &View) {
+    let name = |id: &NodeId| name_of(id, view);
+    match event {
+        Event::Joined(id) => tracing::info!(worker = %id, name = name(id), "joined"),
+        Event::Suspect { subject, accuser } => {
+            let accuser = accuser.as_ref().map(name).unwrap_or_default();
+            tracing::info!(worker = %subject, name = name(subject), accuser, "suspect");
+        }
+        Event::Dead(id) => tracing::info!(worker = %id, name = name(id), "dead"),
+        Event::Left(id) => tracing::info!(worker = %id, name = name(id), "left"),
+        Event::Refuted(id) => tracing::info!(worker = %id, name = name(id), "refuted"),
+        Event::Health { worker, service, health } => {
+            tracing::info!(%worker, name = name(worker), %service, health = health.as_str(), "health");
+        }
+        Event::Leader { leader: Some(id), term } => {
+            tracing::info!(worker = %id, name = name(id), term, "leader")
+        }
+        Event::Leader { leader: None, term } => tracing::info!(term, "no leader"),
+        Event::Write { term, seq, error: None } => tracing::info!(term, seq, "summary written"),
+        Event::Write { term, seq, error: Some(error) } => {
+            tracing::warn!(term, seq, error, "summary not written")
+        }
+        Event::Ready => tracing::info!(members = view.live().count(), "ready"),
+        Event::JoinUnanswered => tracing::warn!(
+            "nobody answers the joins: is a member up at --join, is UDP open on its port, and are --cluster and the \
+             cluster key the same there?"
+        ),
+        Event::Refused { what, reason } => refused(*what, reason),
+        Event::ManifestTooLarge(reason) => {
+            tracing::error!(reason, "the manifest is too large and was not published; the old one stays");
+        }
+        Event::StoresDiffer => tracing::warn!("members use different shared stores for the summary"),
+        Event::EpochBehind { known } => tracing::info!(known, "the mesh knows this node at a higher epoch"),
+        Event::Evidence { subject, text } => {
+            tracing::debug!(worker = %subject, name = name(subject), "{text}");
+        }
+    }
+}
+
+fn refused(what: Refused, reason: &str) {
+    match what {
+        Refused::Packet | Refused::Link => tracing::trace!(?what, reason, "refused"),
+        Refused::Manifest | Refused::Claim => tracing::debug!(?what, reason, "refused"),
+    }
+}
+
+fn name_of(id: &NodeId, view: &View) -> String {
+    let manifest = view.member(id).and_then(|member| member.manifest.clone());
+    manifest.map(|manifest| manifest.name.clone()).unwrap_or_default()
+}

@@ -1,0 +1,149 @@
+//! Bodies in transit: one boxed type for all of them, and limits on how long the next piece may take.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use tokio::time::{Sleep, sleep};
+
+use crate::time::Duration;
+
+/// Why a body broke.
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A body on its way through.
+pub(super) type ProxyBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A body without bytes.
+pub(super) fn empty() -> ProxyBody {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body that is at hand.
+pub(super) fn full(bytes: impl Into<Bytes>) -> ProxyBody {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// How a body ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// All of it went through.
+    Complete,
+    /// Its source broke off.
+    Broken,
+    /// The next piece took too long.
+    TimedOut,
+    /// Whoever read it went away.
+    Abandoned,
+}
+
+/// The next piece of a body did not come in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the body stalled")]
+pub(super) struct Stalled;
+
+type OnEnd = Box<dyn FnOnce(End, u64) + Send>;
+
+/// A body with limits on its pauses and its whole, which tells how it ended, and after how many bytes.
+pub(super) struct Watched {
+    inner: ProxyBody,
+    idle: Duration,
+    waiting: Pin<Box<Sleep>>,
+    armed: bool,
+    total: Option<Pin<Box<Sleep>>>,
+    sent: u64,
+    on_end: Option<OnEnd>,
+}
+
+impl Watched {
+    /// Watches `inner`; an `idle` of zero is no limit on pauses, a `total` of `None` none on the whole.
+    pub(super) fn new(
+        inner: ProxyBody,
+        idle: Duration,
+        total: Option<Duration>,
+        on_end: impl FnOnce(End, u64) + Send + 'static,
+    ) -> Self {
+        let total = total.map(|limit| Box::pin(sleep(limit)));
+        let waiting = Box::pin(sleep(idle));
+        let mut watched =
+            Self { inner, idle, waiting, armed: false, total, sent: 0, on_end: Some(Box::new(on_end)) };
+        if watched.inner.is_end_stream() {
+            watched.end(End::Complete);
+        }
+        watched
+    }
+
+    fn end(&mut self, end: End) {
+        if let Some(on_end) = self.on_end.take() {
+            on_end(end, self.sent);
+        }
+    }
+
+    fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(total) = &mut self.total
+            && total.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(());
+        }
+        if self.idle.is_zero() {
+            return Poll::Pending;
+        }
+        if !self.armed {
+            self.waiting.as_mut().set(sleep(self.idle));
+            self.armed = true;
+        }
+        self.waiting.as_mut().poll(cx)
+    }
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            ready!(self.poll_limits(cx));
+            self.end(End::TimedOut);
+            return Poll::Ready(Some(Err(Stalled.into())));
+        };
+        self.armed = false;
+        match &frame {
+            Some(Ok(piece)) => {
+                self.sent += piece.data_ref().map_or(0, |data| data.len() as u64);
+                if piece.is_trailers() || self.inner.is_end_stream() {
+                    self.end(End::Complete);
+                }
+            }
+            Some(Err(_)) => self.end(End::Broken),
+            None => self.end(End::Complete),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.end(End::Abandoned);
+    }
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched").field("sent", &self.sent).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,173 @@
+//! Header rules of a proxy: what ends at this hop, what a client may say, and what the ingress says instead.
+
+use std::net::IpAddr;
+
+use http::header::{
+    CONNECTION, EXPECT, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE, VIA,
+};
+
+/// The service that a request is for.
+pub(super) const SERVICE: HeaderName = HeaderName::from_static("x-mesh-service");
+/// The version that a caller wants.
+pub(super) const VERSION: HeaderName = HeaderName::from_static("x-mesh-version");
+/// The worker that a caller wants; in answers, the worker that served.
+pub(super) const WORKER: HeaderName = HeaderName::from_static("x-mesh-worker");
+/// Asks for the reasons of the pick; in answers, the reasons.
+pub(super) const EXPLAIN: HeaderName = HeaderName::from_static("x-mesh-explain");
+/// How many instances were tried.
+pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("x-mesh-attempts");
+/// Why the mesh itself answered.
+pub(super) const ERROR: HeaderName = HeaderName::from_static("x-mesh-error");
+/// The request was surely not started.
+pub(super) const RETRY: HeaderName = HeaderName::from_static("x-mesh-retry");
+/// An edge's signature.
+pub(super) const EDGE: HeaderName = HeaderName::from_static("x-mesh-edge");
+/// Counts the links that a request has crossed; on links only.
+pub(super) const HOP: HeaderName = HeaderName::from_static("x-mesh-hop");
+/// What the exit's node has to do right now; on links only.
+pub(super) const LOAD: HeaderName = HeaderName::from_static("x-mesh-load");
+/// The protocol that a tunnel carries; on links only, where HTTP/2 has no `Upgrade`.
+pub(super) const TUNNEL: HeaderName = HeaderName::from_static("x-mesh-tunnel");
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// The scheme that the client used.
+pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Removes what concerns one connection only (RFC 9110, 7.6.1), from every `Connection` line.
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+        .filter(|name| !is_protected(name))
+        .collect();
+    for name in nominated {
+        headers.remove(name);
+    }
+    let wants_trailers = headers
+        .get_all(TE)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+        .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"trailers"));
+    for name in [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        HTTP2_SETTINGS,
+    ] {
+        headers.remove(name);
+    }
+    if wants_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Nominating these would let a client strip what others decide by.
+fn is_protected(name: &HeaderName) -> bool {
+    is_of_mesh(name) || matches!(name.as_str(), "host" | "authorization" | "content-length" | "te")
+}
+
+/// Whether the mesh alone speaks this header.
+pub(super) fn is_of_mesh(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-mesh-")
+}
+
+/// Removes every header of the mesh, whoever sent it.
+pub(super) fn strip_mesh(headers: &mut HeaderMap) {
+    strip_where(headers, is_of_mesh);
+}
+
+fn strip_where(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| unwanted(name)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// Who sent a request, as the ingress knows it.
+#[derive(Debug, Clone)]
+pub(super) struct Sender {
+    /// The client's address.
+    pub(super) ip: IpAddr,
+    /// `http` or `https`.
+    pub(super) scheme: &'static str,
+}
+
+/// Turns a client's headers into those of the request that travels on. What the client says of itself is dropped.
+pub(super) fn to_upstream(headers: &mut HeaderMap, sender: &Sender, host: &str, prefix: Option<&str>) {
+    strip_hop_by_hop(headers);
+    strip_where(headers, |name| {
+        let name = name.as_str();
+        name.starts_with("x-mesh-") || name.starts_with("x-envoy-") || name.starts_with("x-forwarded-")
+    });
+    for name in [FORWARDED, REAL_IP, EXPECT] {
+        headers.remove(name);
+    }
+    set(headers, FORWARDED_FOR, &sender.ip.to_string());
+    set(headers, FORWARDED_HOST, host);
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(sender.scheme));
+    if let Some(prefix) = prefix {
+        set(headers, FORWARDED_PREFIX, prefix);
+    }
+}
+
+/// Sets a header to text that came out of a header, or was made here; anything else leaves it out.
+pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Adds this node to the `Via` list.
+pub(super) fn add_via(headers: &mut HeaderMap, version: http::Version, pseudonym: &str) {
+    let protocol = if version == http::Version::HTTP_2 { "2" } else { "1.1" };
+    if let Ok(value) = HeaderValue::from_str(&format!("{protocol} {pseudonym}")) {
+        headers.append(VIA, value);
+    }
+}
+
+/// Whether `Via` names `pseudonym`: the request has been here.
+pub(super) fn has_been_at(headers: &HeaderMap, pseudonym: &str) -> bool {
+    headers
+        .get_all(VIA)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+        .filter_map(|entry| entry.trim_ascii().split(|b| *b == b' ').nth(1))
+        .any(|by| by == pseudonym.as_bytes())
+}
+
+/// The protocol to which a client wants to switch, when it is one that the proxy tunnels.
+pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
+    let names = |name: HeaderName, token: &[u8]| {
+        headers
+            .get_all(name)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+            .any(|found| found.trim_ascii().eq_ignore_ascii_case(token))
+    };
+    names(CONNECTION, b"upgrade") && names(UPGRADE, b"websocket")
+}
+
+/// Whether the request is one of gRPC.
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|kind| {
+        kind == "application/grpc"
+            || kind.starts_with("application/grpc+")
+            || kind.starts_with("application/grpc;")
+    })
+}

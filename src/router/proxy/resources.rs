@@ -1,0 +1,95 @@
+//! The ingress's own resources: what is on offer, the live summary, and whether this node serves.
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH,
+};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use serde_json::json;
+
+use super::Proxy;
+use super::backend::locked;
+use super::body::{ProxyBody, empty};
+use super::headers;
+use super::reply::{Failure, json_response};
+
+impl Proxy {
+    /// `GET /api/services`, for front ends of any origin.
+    pub(super) fn services<B>(&self, request: &Request<B>) -> Response<ProxyBody> {
+        let mut response = if request.method() == Method::OPTIONS {
+            let mut response = Response::new(empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            response
+        } else {
+            match only_read(request) {
+                Ok(()) => {
+                    let services = locked(&self.shared.router).services();
+                    tagged(request.headers(), json!(services).to_string())
+                }
+                Err(failure) => failure,
+            }
+        };
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("if-none-match"));
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag"));
+        response
+    }
+
+    /// `GET /.mesh/summary`.
+    pub(super) fn summary<B>(&self, request: &Request<B>) -> Response<ProxyBody> {
+        match only_read(request) {
+            Ok(()) => tagged(request.headers(), self.shared.summary.borrow().to_string()),
+            Err(failure) => failure,
+        }
+    }
+
+    /// `GET /health`.
+    pub(super) fn health<B>(&self, request: &Request<B>) -> Response<ProxyBody> {
+        if let Err(failure) = only_read(request) {
+            return failure;
+        }
+        let draining = self.draining();
+        let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+        let word = if draining { "draining" } else { "ok" };
+        let mut response = json_response(status, json!({ "status": word }).to_string());
+        if draining {
+            response.headers_mut().insert(headers::ERROR, HeaderValue::from_static("draining"));
+        }
+        response
+    }
+}
+
+/// Refuses what would change something.
+fn only_read<B>(request: &Request<B>) -> Result<(), Response<ProxyBody>> {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    let failure = Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method", "only GET and HEAD are served here");
+    let mut response = failure.into_response(false);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    Err(response)
+}
+
+/// JSON with a tag of its content; 304 when the caller has it already.
+fn tagged(asked: &HeaderMap, body: String) -> Response<ProxyBody> {
+    let hash = blake3::hash(body.as_bytes()).to_hex();
+    let tag = format!("\"{}\"", &hash[..16]);
+    let known = asked
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|known| known.trim().trim_start_matches("W/") == tag || known.trim() == "*");
+    let mut response = if known {
+        let mut response = Response::new(empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        json_response(StatusCode::OK, body)
+    };
+    headers::set(response.headers_mut(), ETAG, &tag);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}

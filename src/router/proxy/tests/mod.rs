@@ -1,0 +1,8 @@
+//! Tests of the proxy: whole nodes on loopback, with real links between them.
+
+mod bad_input;
+mod failover;
+mod forwarding;
+mod harness;
+mod streaming;
+mod tunnels;

@@ -1,0 +1,98 @@
+//! WebSockets: only after the service has switched, byte for byte, both ways.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::harness::*;
+
+/// A service that switches, says hello with its head, and then echoes bytes.
+async fn switching() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                let head = String::from_utf8(head).unwrap().to_lowercase();
+                let wanted = head.contains("connection: upgrade") && head.contains("upgrade: websocket");
+                let key = head.contains("sec-websocket-key: abc");
+                assert!(wanted && key, "{head}");
+                let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                              sec-websocket-accept: xyz\r\n\r\nhello";
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                let (mut read, mut write) = stream.split();
+                let _ = tokio::io::copy(&mut read, &mut write).await;
+            });
+        }
+    });
+    addr
+}
+
+const HANDSHAKE: &str = "GET /api/service/ws/chat HTTP/1.1\r\nhost: here\r\nconnection: keep-alive, Upgrade\r\n\
+                         upgrade: WebSocket\r\nsec-websocket-key: abc\r\n\r\n";
+
+async fn read_until(stream: &mut TcpStream, part: &str) -> String {
+    let mut got = Vec::new();
+    let read = tokio::time::timeout(SOON, async {
+        while !String::from_utf8_lossy(&got).contains(part) {
+            assert!(
+                stream.read_buf(&mut got).await.unwrap() > 0,
+                "closed after {}",
+                String::from_utf8_lossy(&got)
+            );
+        }
+    });
+    read.await.unwrap_or_else(|_| panic!("no {part:?}"));
+    String::from_utf8_lossy(&got).into_owned()
+}
+
+#[tokio::test]
+async fn a_websocket_is_a_tunnel_here_and_across_a_link() {
+    let nodes = mesh(vec![vec![], vec![service("ws", switching().await)]]).await;
+    for node in &nodes {
+        let mut client = TcpStream::connect(node.ingress).await.unwrap();
+        client.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+        let head = read_until(&mut client, "hello").await;
+        assert_eq!(status(&head), 101, "{head}");
+        assert_eq!(header(&head, "sec-websocket-accept"), Some("xyz"));
+        assert_eq!(header(&head, "upgrade"), Some("websocket"));
+        for said in ["ping", "pong"] {
+            client.write_all(said.as_bytes()).await.unwrap();
+            read_until(&mut client, said).await;
+        }
+        drop(client);
+        eventually("nothing is under way", || nodes.iter().all(|node| node.proxy.in_flight() == 0)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_switch_just_answers() {
+    let plain = canned("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno").await;
+    let nodes = mesh(vec![vec![], vec![service("ws", plain)]]).await;
+    for node in &nodes {
+        let mut client = TcpStream::connect(node.ingress).await.unwrap();
+        client.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+        let answer = read_until(&mut client, "\r\n\r\nno").await;
+        assert_eq!(status(&answer), 403, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_switches_unasked_is_broken() {
+    let nodes = mesh(vec![vec![], vec![service("ws", switching_rudely().await)]]).await;
+    for node in &nodes {
+        let answer = ask(node.ingress, "POST /api/service/ws/", "", "x").await;
+        assert_eq!((status(&answer), header(&answer, "x-mesh-error")), (502, Some("broken")), "{answer}");
+    }
+}
+
+async fn switching_rudely() -> SocketAddr {
+    canned("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\nraw").await
+}
