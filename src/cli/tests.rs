@@ -61,7 +61,7 @@ pub(super) fn query(line: &[&str]) -> Query {
         | Command::Why { query, .. }
         | Command::Events(query)
         | Command::Leave(query) => query,
-        Command::Keygen => panic!("keygen asks nobody"),
+        Command::Run(_) | Command::Dev(_) | Command::Keygen => panic!("these ask nobody"),
     }
 }
 

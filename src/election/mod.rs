@@ -108,7 +108,7 @@ impl Election {
 
     /// The eligible members changed, or what they say of themselves.
     pub fn handle_candidates(&mut self, mut candidates: Vec<Candidate>, now: Instant) {
-        candidates.sort_by(|a, b| a.rank.cmp(&b.rank));
+        candidates.sort_by_key(|candidate| candidate.rank);
         for candidate in &candidates {
             self.term_seen = self.term_seen.max(candidate.leading_term);
             if candidate.leading_term > 0 {
@@ -183,7 +183,11 @@ impl Election {
         match self.state {
             State::Holding { until } if until <= now => self.campaign(now),
             State::Asking { until } if until <= now => self.read_store(),
-            _ => {}
+            State::Idle
+            | State::Holding { .. }
+            | State::Asking { .. }
+            | State::Reading
+            | State::Leading { .. } => {}
         }
         self.decide(now);
     }

@@ -36,7 +36,6 @@ impl QuantisedLoad {
     fn new(bucket: u8, load: &Load) -> Self {
         let in_flight = (u32::BITS - load.in_flight.leading_zeros()).min(31);
         let memory = half_octaves(load.available_memory);
-        #[expect(clippy::cast_possible_truncation, reason = "5 and 7 bits by construction")]
         Self(u16::from(bucket & MAX_BUCKET) | (in_flight as u16) << 4 | u16::from(memory) << 9)
     }
 
