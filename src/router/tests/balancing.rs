@@ -48,6 +48,38 @@ fn weights_divide_the_traffic_at_any_load() {
 }
 
 #[test]
+fn weights_hold_when_one_instance_happens_to_be_a_little_faster() {
+    for faster in 1..=2 {
+        let mut router = router([worker_with(1, |rag| rag.weight = 3), worker(2)]);
+        for n in 1..=2 {
+            let first_byte = ms(if n == faster { 100 } else { 105 });
+            request(&mut router, n, Outcome::Answered { status: 200, first_byte }, at(20.0));
+        }
+        let shares = shares(&mut router, &Ask::of("rag"), 1000, at(20.0));
+        assert!(shares[1] > 500 && shares[2] > 50, "{faster} is faster: {:?}", &shares[1..=2]);
+    }
+}
+
+#[test]
+fn one_slow_answer_is_remembered_for_a_while() {
+    let answered_in = |millis| Outcome::Answered { status: 200, first_byte: ms(millis) };
+    let mut router = router([worker(1), worker(2)]);
+    request(&mut router, 2, answered_in(300), at(20.0));
+    request(&mut router, 1, answered_in(10), at(20.0));
+    request(&mut router, 1, answered_in(1000), at(20.0));
+    request(&mut router, 1, answered_in(10), at(20.1));
+    assert_eq!(
+        shares(&mut router, &Ask::of("rag"), 100, at(20.1))[2],
+        100,
+        "one good answer does not make up for it"
+    );
+    for step in 0..300 {
+        request(&mut router, 1, answered_in(10), at(20.1 + f64::from(step) / 10.0));
+    }
+    assert_eq!(shares(&mut router, &Ask::of("rag"), 100, at(50.0))[1], 100);
+}
+
+#[test]
 fn a_new_instance_gets_no_stampede_and_in_the_end_its_share() {
     let mut router = router((1..=9).map(worker));
     steady(&mut router, 50, at(20.0), 10);

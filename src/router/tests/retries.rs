@@ -49,6 +49,12 @@ fn a_service_with_few_requests_has_its_minimum_a_second() {
 }
 
 #[test]
+fn quiet_times_save_up_no_storm() {
+    let mut router = router([with_route(worker(1), |route| route.retry_min_per_second = 3)]);
+    assert_eq!((0..100).filter(|_| router.may_retry("rag", at(100.0))).count(), 3);
+}
+
+#[test]
 fn no_budget_is_no_retry() {
     assert_eq!(granted(0, 0, 100, 10.0), 0);
 }
