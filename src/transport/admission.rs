@@ -4,25 +4,25 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::{client, server};
 use tracing::{debug, warn};
 
 use super::Hint;
 use super::hello::{ADMISSION_TIMEOUT, Admitted, HelloError, Introduction};
+use super::known_epochs::KnownEpochs;
 use super::metered::{Heard, Metered};
 use super::tls::{Tls, Unproven, server_name};
 use crate::id::NodeId;
 use crate::mesh::LinkFailure;
 use crate::metrics::{KindLabels, Metrics};
 use crate::time::Duration;
-use crate::view::View;
 
 /// A link whose host is gone is closed by the kernel after some minutes, even when nothing is sent.
 const KEEPALIVE: TcpKeepalive =
@@ -286,21 +286,4 @@ impl fmt::Debug for Admission {
 fn prepare(tcp: &TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     SockRef::from(tcp).set_tcp_keepalive(&KEEPALIVE)
-}
-
-/// The epochs of others, as the view has them; none until the view is given.
-#[derive(Debug, Default)]
-pub(super) struct KnownEpochs(OnceLock<watch::Receiver<Arc<View>>>);
-
-impl KnownEpochs {
-    /// Takes the view; only the first one counts, for a node has one view.
-    pub(super) fn set(&self, view: watch::Receiver<Arc<View>>) {
-        let first = self.0.set(view).is_ok();
-        debug_assert!(first, "a node has one view");
-    }
-
-    fn of(&self, peer: &NodeId) -> u64 {
-        let member = self.0.get().and_then(|view| view.borrow().member(peer).cloned());
-        member.map_or(0, |member| member.version.epoch)
-    }
 }

@@ -7,10 +7,8 @@ use aws_lc_rs::{error::Unspecified, hkdf, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::node::entropy;
-
 /// Keys that one keyring may hold; a rotation needs two.
-const MAX_KEYS: usize = 16;
+const MAX_KEYS: usize = 8;
 
 /// Separates the sub-keys of datagrams from all others.
 const DATAGRAM_LABEL: &[u8] = b"meshnode/1 udp";
@@ -33,11 +31,6 @@ pub struct ClusterKey {
 pub struct KeyId(pub u32);
 
 impl ClusterKey {
-    /// A fresh key.
-    pub fn random() -> Self {
-        Self::from_bytes(entropy::random())
-    }
-
     /// The key with these bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         let [a, b, c, d, ..] = *blake3::hash(&bytes).as_bytes();
@@ -52,10 +45,6 @@ impl ClusterKey {
     /// Its name.
     pub const fn id(&self) -> KeyId {
         self.id
-    }
-
-    fn parse(line: &str) -> Option<Self> {
-        STANDARD.decode(line).ok()?.try_into().ok().map(Self::from_bytes)
     }
 
     /// The key of all datagrams under one seal nonce.
@@ -90,7 +79,7 @@ impl fmt::Display for KeyId {
 }
 
 /// The keys that a node accepts, by preference.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keyring {
     sealing: ClusterKey,
     others: Vec<ClusterKey>,
@@ -107,8 +96,8 @@ pub enum InvalidKeyring {
     /// A line that is no key. The line itself is kept out of the message, for it may be a mistyped secret.
     #[error("line {0} is not a cluster key; expected 32 bytes in base64, as `meshnode keygen` prints them")]
     Line(usize),
-    /// A key twice (or two keys with one id, which nobody could tell apart).
-    #[error("line {0} repeats the id of an earlier key")]
+    /// A key twice.
+    #[error("line {0} repeats an earlier key")]
     Repeated(usize),
     /// More keys than anybody needs.
     #[error("it holds more than {MAX_KEYS} keys")]
@@ -121,26 +110,31 @@ impl Keyring {
         Self { sealing: key, others: Vec::new() }
     }
 
+    /// A keyring of `keys`, of which the first seals.
+    pub fn from_keys(keys: &[[u8; 32]]) -> Result<Self, InvalidKeyring> {
+        let (sealing, others) = keys.split_first().ok_or(InvalidKeyring::Empty)?;
+        if keys.len() > MAX_KEYS {
+            return Err(InvalidKeyring::TooMany);
+        }
+        let others = others.iter().copied().map(ClusterKey::from_bytes).collect();
+        Ok(Self { sealing: ClusterKey::from_bytes(*sealing), others })
+    }
+
     /// Reads a key file: one key a line, the first seals.
     pub fn parse(text: &str) -> Result<Self, InvalidKeyring> {
-        let mut keys: Vec<ClusterKey> = Vec::new();
-        for (index, line) in text.lines().enumerate() {
-            let line = line.trim();
+        let mut keys: Vec<[u8; 32]> = Vec::new();
+        for (index, line) in text.lines().map(str::trim).enumerate() {
             if line.is_empty() {
                 continue;
             }
-            let key = ClusterKey::parse(line).ok_or(InvalidKeyring::Line(index + 1))?;
-            if keys.iter().any(|known| known.id() == key.id()) {
+            let key = STANDARD.decode(line).ok().and_then(|key| key.try_into().ok());
+            let key = key.ok_or(InvalidKeyring::Line(index + 1))?;
+            if keys.contains(&key) {
                 return Err(InvalidKeyring::Repeated(index + 1));
             }
             keys.push(key);
         }
-        if keys.len() > MAX_KEYS {
-            return Err(InvalidKeyring::TooMany);
-        }
-        let mut keys = keys.into_iter();
-        let sealing = keys.next().ok_or(InvalidKeyring::Empty)?;
-        Ok(Self { sealing, others: keys.collect() })
+        Self::from_keys(&keys)
     }
 
     /// The key that seals.

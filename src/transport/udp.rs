@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{trace, warn};
 
 use super::Received;
-use super::seal::{OpenError, Opener, SealError, Sealer};
+use super::open::{OpenError, Opener};
+use super::seal::{SealError, Sealer};
 use crate::id::IdHash;
 use crate::metrics::{DirectionLabels, KindLabels, Metrics};
 use crate::time::Duration;

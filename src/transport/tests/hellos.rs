@@ -11,7 +11,7 @@ use super::super::admission::{Admission, AdmissionError};
 use super::super::hello::{ADMISSION_TIMEOUT, Admitted, Channel, HelloError, Introduction};
 use super::super::keyring::Keyring;
 use super::super::tls::{Tls, server_name};
-use super::{identity, key, keyring};
+use super::{identity, key, keyring, unhex};
 use crate::metrics::Metrics;
 use crate::wire;
 use crate::wire::hello::{Hello, MAX_HELLO_LEN, Role};
@@ -77,6 +77,15 @@ async fn both_sides_are_admitted_and_learn_what_the_other_knows() {
         tokio::join!(dialler.dial(&mut near, &here, 5), acceptor.accept(&mut far, &there, 6));
     assert_eq!(dialled.unwrap(), Admitted { peer: identity(2).id(), known_epoch: 6 });
     assert_eq!(accepted.unwrap(), Admitted { peer: identity(1).id(), known_epoch: 5 });
+}
+
+/// Made by a second implementation, for the channel of the test below.
+const GOLDEN_MAC: &str = "783af66621f143ea2aa5687ed3f00c925f1b48dd31e02ea4c06545808a1fde97";
+
+#[tokio::test]
+async fn the_proof_is_the_golden_one() {
+    let hello = unframed(&said(&introduction(keyring(1)), &channel(1, 2, 9)).await);
+    assert_eq!(hello.mac, unhex(GOLDEN_MAC));
 }
 
 #[tokio::test]

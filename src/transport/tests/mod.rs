@@ -31,6 +31,11 @@ fn key(seed: u8) -> ClusterKey {
     ClusterKey::from_bytes([seed; 32])
 }
 
+fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<_> = text.chars().map(|c| c.to_digit(16).unwrap()).collect();
+    digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()).collect()
+}
+
 /// A transport on loopback, with all that belongs to it.
 struct Node {
     id: NodeId,
