@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::secret::Secret;
+use crate::summary::stores::StoreLocation;
 
 /// Cloudflare's own API.
 pub(super) const CLOUDFLARE_API: &str = "https://api.cloudflare.com/client/v4";
 
-pub(super) const STORE: &str =
-    "file:PATH, or cloudflare:ACCOUNT/NAMESPACE with both in 32 hexadecimal digits";
+pub(super) const STORE: &str = "file:PATH, or cloudflare:ACCOUNT/NAMESPACE";
 
 /// The summary's store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,12 +38,9 @@ pub(super) enum Spelling {
 
 impl Spelling {
     pub(super) fn parse(text: &str) -> Option<Self> {
-        if let Some(path) = text.strip_prefix("file:") {
-            return super::parse::path(path).map(Self::File);
-        }
-        let (account, namespace) = text.strip_prefix("cloudflare:")?.split_once('/')?;
-        let is_id = |id: &str| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
-        (is_id(account) && is_id(namespace))
-            .then(|| Self::Cloudflare { account: account.to_owned(), namespace: namespace.to_owned() })
+        Some(match text.parse().ok()? {
+            StoreLocation::File(path) => Self::File(path),
+            StoreLocation::Cloudflare { account, namespace } => Self::Cloudflare { account, namespace },
+        })
     }
 }
