@@ -24,7 +24,7 @@ fn worker(view: &View, member: &MemberView, moment: Moment) -> Worker {
     Worker {
         worker_id: member.id,
         name: manifest.map(|manifest| manifest.name.clone()).unwrap_or_default(),
-        tier: manifest.map(|manifest| manifest.tier),
+        tier: manifest.map_or(0, |manifest| manifest.tier),
         status: member.status,
         unroutable: member.unroutable,
         draining: manifest.is_some_and(|manifest| manifest.draining),

@@ -26,7 +26,7 @@ fn row(worker: &Worker, now: Timestamp) -> [String; 10] {
         or_dash(&worker.name),
         short(&worker.worker_id),
         status(worker),
-        or_unknown(worker.tier),
+        or_unknown(Some(worker.tier).filter(|tier| *tier != 0)),
         or_unknown(worker.zone.as_ref()),
         or_unknown(worker.address.as_ref()),
         rtt(worker.rtt_ms),

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use dashmap::DashMap;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::id::{NodeId, ServiceName};
 use crate::mesh::{Event, Refused};
 use crate::view::{Status, View};
 
@@ -29,6 +31,7 @@ const LATENCY_BUCKETS: [f64; 14] =
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
+    instances: Arc<DashMap<(ServiceName, NodeId), RequestMetrics>>,
     /// Answers to requests that entered here, by service, instance and status code.
     pub requests: Family<RequestLabels, Counter>,
     /// Answers of 500 and above, and failed attempts that were tried elsewhere, by service and instance.
@@ -82,6 +85,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Arc::default(),
+            instances: Arc::default(),
             requests: Family::default(),
             errors: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS)),
@@ -144,8 +148,9 @@ impl Metrics {
         Ok(text)
     }
 
-    /// Sets the gauges that only repeat what the view says.
+    /// Sets the gauges that only repeat what the view says, and forgets instances that it does not know.
     pub fn observe_view(&self, view: &View) {
+        self.forget_others(view);
         for status in [Status::Alive, Status::Suspect, Status::Dead, Status::Left] {
             let members = view.members.iter().filter(|member| member.status == status).count();
             let labels = StatusLabels { status: status.as_str() };
@@ -167,17 +172,33 @@ impl Metrics {
         }
     }
 
-    /// The metrics of the requests that `worker` answers for `service`; keep them where requests are many.
-    ///
-    /// `service` must be one that the mesh knows (a caller's invention would be a new series each time), and
-    /// `worker` is empty where the mesh itself answers.
-    pub fn request(&self, service: &str, worker: &str) -> RequestMetrics {
-        RequestMetrics::new(self, service, worker)
+    /// The metrics of the requests that `worker` answers for `service`; allocates only the first time.
+    pub fn instance(&self, service: &ServiceName, worker: NodeId) -> RequestMetrics {
+        let key = (service.clone(), worker);
+        if let Some(known) = self.instances.get(&key) {
+            return known.clone();
+        }
+        let fresh = || RequestMetrics::new(self, service.as_str(), &worker.to_string());
+        self.instances.entry(key).or_insert_with(fresh).clone()
     }
 
-    /// Counts one answer to a request that entered here.
+    /// Counts one answer to a request that entered here. Where answers are many, keep an [`Self::instance`].
+    ///
+    /// `service` must be one that the mesh knows, as each name is a series of its own; `worker` is empty where
+    /// the mesh itself answered.
     pub fn observe_request(&self, service: &str, worker: &str, code: u16, latency: Duration) {
-        self.request(service, worker).observe(code, latency);
+        RequestMetrics::new(self, service, worker).observe(code, latency);
+    }
+
+    /// Drops the series of instances on workers that `view` does not know any more.
+    fn forget_others(&self, view: &View) {
+        self.instances.retain(|(_, worker), instance| {
+            let known = view.member(worker).is_some();
+            if !known {
+                instance.remove_from(self);
+            }
+            known
+        });
     }
 }
 

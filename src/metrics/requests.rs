@@ -1,6 +1,7 @@
 //! The metrics of one instance's requests, looked up once and then counted without allocation.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -10,9 +11,8 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::{InstanceLabels, Metrics, RequestLabels};
 
-/// Status codes whose counters are kept at hand; others are looked up each time.
-const USUAL_CODES: [u16; 20] =
-    [101, 200, 201, 202, 204, 206, 301, 302, 304, 307, 400, 401, 403, 404, 409, 429, 500, 502, 503, 504];
+/// Status codes whose counters are reached without a lock.
+const USUAL_CODES: [u16; 12] = [200, 201, 204, 206, 302, 304, 400, 404, 429, 500, 502, 503];
 
 /// The metrics of the requests that one worker answers for one service. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -20,10 +20,10 @@ pub struct RequestMetrics(Arc<Handles>);
 
 #[derive(Debug)]
 struct Handles {
-    service: String,
-    worker: String,
+    labels: InstanceLabels,
     requests: Family<RequestLabels, Counter>,
     usual: [OnceLock<Counter>; USUAL_CODES.len()],
+    others: Mutex<BTreeMap<u16, Counter>>,
     errors: Counter,
     latency: Histogram,
     in_flight: Gauge,
@@ -32,21 +32,20 @@ struct Handles {
 impl RequestMetrics {
     pub(super) fn new(metrics: &Metrics, service: &str, worker: &str) -> Self {
         let labels = InstanceLabels { service: service.to_owned(), worker: worker.to_owned() };
-        let errors = metrics.errors.get_or_create_owned(&labels);
-        let latency = metrics.latency.get_or_create_owned(&labels);
-        let in_flight = metrics.in_flight.get_or_create_owned(&labels);
-        let InstanceLabels { service, worker } = labels;
-        let requests = metrics.requests.clone();
-        let usual = [const { OnceLock::new() }; USUAL_CODES.len()];
-        Self(Arc::new(Handles { service, worker, requests, usual, errors, latency, in_flight }))
+        Self(Arc::new(Handles {
+            requests: metrics.requests.clone(),
+            usual: [const { OnceLock::new() }; USUAL_CODES.len()],
+            others: Mutex::default(),
+            errors: metrics.errors.get_or_create_owned(&labels),
+            latency: metrics.latency.get_or_create_owned(&labels),
+            in_flight: metrics.in_flight.get_or_create_owned(&labels),
+            labels,
+        }))
     }
 
     /// Counts one answer with this status code, `latency` after the request.
     pub fn observe(&self, code: u16, latency: Duration) {
-        match USUAL_CODES.iter().position(|usual| *usual == code) {
-            Some(at) => self.0.usual[at].get_or_init(|| self.0.counter(code)).inc(),
-            None => self.0.counter(code).inc(),
-        };
+        self.0.count(code);
         if code >= 500 {
             self.0.errors.inc();
         }
@@ -62,11 +61,35 @@ impl RequestMetrics {
     pub fn in_flight(&self) -> &Gauge {
         &self.0.in_flight
     }
+
+    /// Removes every series of this instance.
+    pub(super) fn remove_from(&self, metrics: &Metrics) {
+        let labels = &self.0.labels;
+        metrics.errors.remove(labels);
+        metrics.latency.remove(labels);
+        metrics.in_flight.remove(labels);
+        metrics.ejections.remove(labels);
+        let others = self.0.others.lock().unwrap_or_else(PoisonError::into_inner);
+        for code in USUAL_CODES.iter().chain(others.keys()) {
+            metrics.requests.remove(&self.0.request_labels(*code));
+        }
+    }
 }
 
 impl Handles {
-    fn counter(&self, code: u16) -> Counter {
-        let labels = RequestLabels { service: self.service.clone(), worker: self.worker.clone(), code };
-        self.requests.get_or_create_owned(&labels)
+    fn count(&self, code: u16) {
+        let create = || self.requests.get_or_create_owned(&self.request_labels(code));
+        match USUAL_CODES.iter().position(|usual| *usual == code) {
+            Some(at) => self.usual[at].get_or_init(create).inc(),
+            None => {
+                let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+                others.entry(code).or_insert_with(create).inc()
+            }
+        };
+    }
+
+    fn request_labels(&self, code: u16) -> RequestLabels {
+        let InstanceLabels { service, worker } = self.labels.clone();
+        RequestLabels { service, worker, code }
     }
 }

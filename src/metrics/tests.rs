@@ -1,44 +1,62 @@
 //! Tests of the metrics: what is counted where, and that the text names it.
 
 use super::*;
-use crate::id::Identity;
+use crate::admin::fixture::{id, view};
 
 fn check(metrics: &Metrics, line: &str) {
     let text = metrics.encode().unwrap();
     assert!(text.lines().any(|l| l == line), "no line '{line}' in:\n{text}");
 }
 
+fn rag() -> ServiceName {
+    "rag".parse().unwrap()
+}
+
 #[test]
 fn answers_are_counted_by_service_worker_and_code() {
     let metrics = Metrics::new();
-    let rag = metrics.request("rag", "w1");
-    rag.observe(200, Duration::from_millis(3));
-    rag.observe(200, Duration::from_millis(30));
-    rag.observe(418, Duration::ZERO);
-    metrics.observe_request("rag", "w1", 200, Duration::ZERO);
-    check(&metrics, r#"meshnode_requests_total{service="rag",worker="w1",code="200"} 3"#);
-    check(&metrics, r#"meshnode_requests_total{service="rag",worker="w1",code="418"} 1"#);
-    check(&metrics, r#"meshnode_request_errors_total{service="rag",worker="w1"} 0"#);
-    check(&metrics, r#"meshnode_request_duration_seconds_count{service="rag",worker="w1"} 4"#);
-    check(&metrics, r#"meshnode_request_duration_seconds_bucket{le="0.005",service="rag",worker="w1"} 3"#);
+    metrics.instance(&rag(), id(1)).observe(200, Duration::from_millis(3));
+    metrics.instance(&rag(), id(1)).observe(200, Duration::from_millis(30));
+    metrics.instance(&rag(), id(1)).observe(418, Duration::ZERO);
+    metrics.observe_request("rag", &id(1).to_string(), 200, Duration::ZERO);
+    let of = format!("service=\"rag\",worker=\"{}\"", id(1));
+    check(&metrics, &format!("meshnode_requests_total{{{of},code=\"200\"}} 3"));
+    check(&metrics, &format!("meshnode_requests_total{{{of},code=\"418\"}} 1"));
+    check(&metrics, &format!("meshnode_request_errors_total{{{of}}} 0"));
+    check(&metrics, &format!("meshnode_request_duration_seconds_count{{{of}}} 4"));
+    check(&metrics, &format!("meshnode_request_duration_seconds_bucket{{le=\"0.005\",{of}}} 3"));
 }
 
 #[test]
 fn server_errors_and_failed_attempts_count_as_errors_of_the_instance() {
     let metrics = Metrics::new();
-    let rag = metrics.request("rag", "w1");
-    rag.observe(503, Duration::ZERO);
-    rag.observe(599, Duration::ZERO);
-    rag.observe(404, Duration::ZERO);
-    rag.observe_failed_attempt();
-    check(&metrics, r#"meshnode_request_errors_total{service="rag",worker="w1"} 3"#);
+    let instance = metrics.instance(&rag(), id(1));
+    instance.observe(503, Duration::ZERO);
+    instance.observe(599, Duration::ZERO);
+    instance.observe(404, Duration::ZERO);
+    instance.observe_failed_attempt();
+    check(&metrics, &format!("meshnode_request_errors_total{{service=\"rag\",worker=\"{}\"}} 3", id(1)));
+}
+
+#[test]
+fn a_worker_that_nobody_remembers_leaves_no_series() {
+    let metrics = Metrics::new();
+    for n in [1, 9] {
+        let instance = metrics.instance(&rag(), id(n));
+        instance.observe(200, Duration::ZERO);
+        instance.observe(418, Duration::ZERO);
+        instance.in_flight().inc();
+    }
+    metrics.observe_view(&view());
+    let text = metrics.encode().unwrap();
+    assert!(text.contains(&id(1).to_string()), "{text}");
+    assert!(!text.contains(&id(9).to_string()), "{text}");
 }
 
 #[test]
 fn refusals_are_counted_apart_from_events() {
     let metrics = Metrics::new();
-    let worker = Identity::from_secret(&[1; 32]).id();
-    metrics.observe_event(&Event::Dead(worker));
+    metrics.observe_event(&Event::Dead(id(1)));
     metrics.observe_event(&Event::Refused { what: Refused::Claim, reason: "a jump".to_owned() });
     check(&metrics, r#"meshnode_events_total{kind="dead"} 1"#);
     check(&metrics, r#"meshnode_refused_total{kind="claim"} 1"#);
@@ -47,6 +65,6 @@ fn refusals_are_counted_apart_from_events() {
 #[test]
 fn a_label_cannot_break_out_of_its_quotes() {
     let metrics = Metrics::new();
-    metrics.request("a\"b\\c\nd", "").observe(200, Duration::ZERO);
+    metrics.observe_request("a\"b\\c\nd", "", 200, Duration::ZERO);
     check(&metrics, r#"meshnode_requests_total{service="a\"b\\c\nd",worker="",code="200"} 1"#);
 }

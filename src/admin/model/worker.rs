@@ -14,8 +14,8 @@ pub struct Worker {
     pub worker_id: NodeId,
     /// A human's name for it, empty when not known.
     pub name: String,
-    /// 1 with a GPU, 2 with at least 4 cores and 8 GiB, else 3.
-    pub tier: Option<u8>,
+    /// 1 with a GPU, 2 with at least 4 cores and 8 GiB, else 3; 0 when not known.
+    pub tier: u8,
     /// Whether it lives.
     pub status: Status,
     /// Alive, but not to be reached.
