@@ -195,7 +195,9 @@ impl Policy {
             return self.attempt(unix, now);
         }
         self.failures = 0;
-        self.not_before = self.not_before.max(now + MIN_PAUSE);
+        if self.term.is_some() {
+            self.not_before = self.not_before.max(now + MIN_PAUSE);
+        }
     }
 
     /// Counts the attempt before anything is sent, here and at other members.
@@ -253,15 +255,20 @@ impl Policy {
         tracing::warn!(error = %failure, "the summary's store cannot be read");
         self.last_error = Some(failure.to_string());
         let campaigning = std::mem::take(&mut self.campaigning);
-        let patience = match failure {
-            StoreFailure::Limited { retry_after_s } => Duration::from_secs(*retry_after_s),
+        let mut patience = Duration::ZERO;
+        match failure {
+            StoreFailure::Limited { retry_after_s } => {
+                patience = Duration::from_secs(*retry_after_s);
+                if campaigning {
+                    // It answers, which is what the hold-down asks; what it holds, the write record must tell.
+                    let known = self.record.stored();
+                    self.outputs.push_back(Output::Stored { term: (known.seq > 0).then_some(known.term) });
+                }
+            }
             StoreFailure::Failed(_) | StoreFailure::Unknown(_) | StoreFailure::TooLate => {
                 self.store_ok = false;
-                Duration::ZERO
+                self.outputs.push_back(Output::StoreFailed(failure.to_string()));
             }
-        };
-        if campaigning || !self.store_ok {
-            self.outputs.push_back(Output::StoreFailed(failure.to_string()));
         }
         self.back_off(patience, now);
     }

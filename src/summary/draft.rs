@@ -7,8 +7,9 @@ use super::census::{Census, CensusMember};
 use super::value::{Instances, MAX_NODES, MAX_VALUE_LEN, Node, UnixTime, Value};
 use crate::view::Status;
 
-/// Places that are kept for entries which the writer does not see: another part of the mesh may.
-const UNSEEN_PLACES: usize = 8;
+/// Live entries at most. The other places are for entries that the writer does not see, because another part of
+/// the mesh may; were they shared, every expiry of one would be a change.
+const MAX_SEEN: usize = MAX_NODES - 8;
 
 /// Brings the entries, services and leader of `value` up to what `census` says at `now` (the store's clock).
 pub(super) fn update(value: &mut Value, census: &Census, now: u64) {
@@ -31,7 +32,7 @@ fn nodes(stored: &[Node], census: &Census, now: u64) -> Vec<Node> {
         stored.iter().filter_map(|node| unseen(node, known.get(&node.id).copied(), now)).collect();
     unseen.sort_by_key(|node| std::cmp::Reverse(node.unseen_since));
 
-    let seen = census.entries().into_iter().take(MAX_NODES - unseen.len().min(UNSEEN_PLACES));
+    let seen = census.entries().into_iter().take(MAX_SEEN);
     let mut nodes: Vec<Node> = seen.map(|member| newer(member, stored)).collect();
     unseen.truncate(MAX_NODES - nodes.len());
     nodes.append(&mut unseen);

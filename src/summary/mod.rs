@@ -17,6 +17,9 @@ mod value;
 #[cfg(feature = "net")]
 pub mod stores;
 
+#[cfg(test)]
+mod tests;
+
 pub use census::{Census, CensusMember};
 pub use policy::{Output, Policy, PolicyConfig};
 pub use store::{StoreCall, StoreFailure, StoreReply};

@@ -17,6 +17,8 @@ pub(super) struct Situation<'a> {
     pub(super) now: u64,
     /// When the stored value was written; `None` when there is none.
     pub(super) stored_at: Option<u64>,
+    /// The leader wrote the stored value itself.
+    pub(super) own: bool,
     /// The stored value says something else than the leader would.
     pub(super) differs: bool,
     /// Edges find too few live entries in the stored value.
@@ -79,7 +81,7 @@ impl Situation<'_> {
     /// Why to write; or until when there is no reason to.
     fn reason(&self) -> Result<Reason, u64> {
         let Some(at) = self.stored_at else { return Ok(Reason::First) };
-        let refresh = at.saturating_add(if self.lone { LONE_REFRESH } else { REFRESH });
+        let refresh = if self.lone { self.lone_refresh(at) } else { at.saturating_add(REFRESH) };
         if self.now >= refresh {
             return Ok(if self.starving && !self.lone { Reason::Urgent } else { Reason::Change });
         }
@@ -87,6 +89,18 @@ impl Situation<'_> {
             (false, true, _) => Ok(Reason::Urgent),
             (false, false, true) => Ok(Reason::Change),
             (true, _, _) | (false, false, false) => Err(refresh),
+        }
+    }
+
+    /// Many that have met nobody see a value grow old at the same moment, so each waits for its own place in a
+    /// slot; but the one that wrote it.
+    fn lone_refresh(&self, at: u64) -> u64 {
+        let old = at.saturating_add(LONE_REFRESH);
+        let place = |slot: u64| slot.saturating_mul(SLOT).saturating_add(lone_stagger(self.id, slot));
+        match old / SLOT {
+            _ if self.own => old,
+            slot if place(slot) >= old => place(slot),
+            slot => place(slot + 1),
         }
     }
 

@@ -187,13 +187,17 @@ impl Policy {
 
     /// Another member's write record; `from_warm` when that member is warm.
     pub fn handle_record(&mut self, record: &WriteRecord, from_warm: bool, now: Instant) {
-        if self.record.merge(&Record::from_wire(record)) {
+        let learned = self.record.merge(&Record::from_wire(record));
+        if learned {
             self.persist();
         }
-        if from_warm {
-            self.warm_from = self.warm_from.min(now);
+        let warmed = from_warm && !self.warm(now);
+        if warmed {
+            self.warm_from = now;
         }
-        self.advance(now);
+        if learned || warmed {
+            self.advance(now);
+        }
     }
 
     /// The process or the machine stood still: what others wrote meanwhile may not be readable yet.
@@ -269,6 +273,7 @@ impl Policy {
         Situation {
             now: unix,
             stored_at: value.map(|value| value.at.0),
+            own: value.is_some_and(|value| value.by == self.config.id),
             differs: value.is_some_and(|value| self.differs(value, unix)),
             starving: value.is_some_and(|value| self.starves(value)),
             record: &self.record,

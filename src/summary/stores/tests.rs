@@ -201,15 +201,13 @@ async fn a_read_tells_apart_absence_patience_and_failure() {
 }
 
 #[tokio::test]
-async fn a_write_tells_apart_success_refusal_and_doubt() {
+async fn a_failed_write_tells_apart_patience_refusal_and_doubt() {
     async fn check(answer: Reply, expected: &str) {
         let api = Api::start(vec![reply(200, VALUE), answer]).await;
         let mut store = api.store();
         store.call(StoreCall::Get).await;
-        let text = match store.call(put()).await {
-            StoreReply::PutFailed(failure) => format!("{failure:?}"),
-            other => format!("{other:?}"),
-        };
+        let StoreReply::PutFailed(failure) = store.call(put()).await else { panic!("not {expected}") };
+        let text = format!("{failure:?}");
         assert!(text.starts_with(expected), "{text}, not {expected}");
         assert_eq!(api.seen().len(), 2, "no write is sent twice");
     }
