@@ -2,18 +2,17 @@
 
 use std::str::FromStr;
 
-use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 
 use super::error::{ConfigError, Origin};
 use super::fields::Fields;
 use crate::id::ServiceName;
 use crate::manifest::{Route, Split};
+use crate::router::Selector;
 use crate::time::Duration;
 
 const MAX_SPLITS: usize = 32;
-const SELECTOR: &str =
-    "a version such as 1.4.2, or a selector that starts with ^ ~ > < = or contains *, up to 64 bytes";
+const SELECTOR: &str = "a version such as 1.4.2, or a selector that starts with ^ ~ > < = or contains *";
 
 /// The fields of a route; what is left out has its default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,12 +109,7 @@ impl RouteTable {
 }
 
 fn selector(text: &str) -> Option<String> {
-    let version = super::parse::label(text, 64)?;
-    let is_requirement = text.starts_with(['^', '~', '>', '<', '=']) || text.contains('*');
-    // `^v2` is written as often as `^2`.
-    let plain = text.replace(['v', 'V'], "");
-    (!is_requirement || VersionReq::parse(text).or_else(|_| VersionReq::parse(&plain)).is_ok())
-        .then_some(version)
+    text.parse::<Selector>().is_ok().then(|| text.to_owned())
 }
 
 fn header_name(text: &str) -> Option<String> {
