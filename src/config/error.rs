@@ -70,16 +70,6 @@ pub enum ConfigError {
         /// The system's word.
         reason: String,
     },
-    /// A file that was named holds something else than it should. Its content is secret and not shown.
-    #[error("{path}, line {line}: accepted is {accepted}")]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What would do.
-        accepted: &'static str,
-    },
 }
 
 /// Where a setting comes from.

@@ -1,5 +1,7 @@
 //! Precedence: what the command line says is stronger than the environment, and that than the file.
 
+use std::net::SocketAddr;
+
 use super::args::variable;
 use super::error::{ConfigError, Origin};
 use super::file::ConfigFile;
@@ -62,6 +64,22 @@ impl<'a> Layers<'a> {
         default: Duration,
     ) -> Result<Duration, ConfigError> {
         self.value(key, field, parse::DURATION, parse::duration, default)
+    }
+
+    pub(super) fn boolean(
+        &self,
+        key: &str,
+        field: fn(&Settings) -> &Option<Setting>,
+    ) -> Result<Option<bool>, ConfigError> {
+        self.optional(key, field, parse::BOOL, parse::boolean)
+    }
+
+    pub(super) fn listen(
+        &self,
+        key: &str,
+        field: fn(&Settings) -> &Option<Setting>,
+    ) -> Result<Option<SocketAddr>, ConfigError> {
+        self.optional(key, field, parse::LISTEN, parse::listen)
     }
 
     fn strongest(&self, key: &str, field: impl Fn(&'a Settings) -> &'a [Setting]) -> Vec<Found> {

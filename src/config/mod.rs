@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use url::Url;
+
 use crate::manifest::Route;
+use crate::summary::stores::StoreLocation;
 use crate::time::Duration;
 
 mod args;
@@ -18,7 +21,6 @@ mod secret;
 mod service;
 mod services;
 mod settings;
-mod store;
 #[cfg(test)]
 mod tests;
 
@@ -27,10 +29,9 @@ pub use error::{ConfigError, Origin, Source};
 pub use file::ConfigFile;
 pub use parse::{HostPort, InvalidHostPort};
 pub use route::{RetryBudgetTable, RouteTable, SplitTable};
-pub use secret::{EdgeSecret, Keyring, Secret};
+pub use secret::Secret;
 pub use service::{Check, ServiceConfig, ServiceTable, TimeoutsTable};
 pub use settings::{Setting, Settings};
-pub use store::Store;
 
 /// Everything that the operator of a node decided, checked. Defaults are filled in.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,8 +68,8 @@ pub struct Config {
     pub mesh_domain: String,
     /// The listener of the admin API.
     pub admin: SocketAddr,
-    /// The admin API's bearer token.
-    pub admin_token: Option<Secret>,
+    /// The file with the admin API's bearer token.
+    pub admin_token_file: Option<PathBuf>,
     /// A listener for metrics and health alone.
     pub metrics_listen: Option<SocketAddr>,
     /// The services of this node, ordered by name.
@@ -76,7 +77,11 @@ pub struct Config {
     /// The routes that this node's operator configured, ordered by service.
     pub routes: Vec<Route>,
     /// The summary's store.
-    pub store: Store,
+    pub store: StoreLocation,
+    /// Another base URL than Cloudflare's own.
+    pub cloudflare_api: Option<Url>,
+    /// The token for Cloudflare's API; always there when the store is of that kind.
+    pub cloudflare_token: Option<Secret>,
     /// The cap on the cluster's daily summary writes; `None` is no limit.
     pub max_writes_per_day: Option<u32>,
     /// How old an answer of the store may be.
@@ -106,8 +111,8 @@ pub struct Config {
 /// Where the cluster's key comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClusterKeySource {
-    /// The environment held it.
-    Given(Keyring),
+    /// The environment held this key file's text.
+    Given(Secret),
     /// This file holds it.
     File(PathBuf),
     /// The data directory holds it; a first node without anybody to join creates it there.
@@ -131,8 +136,8 @@ pub enum IdentitySource {
 pub struct EdgeConfig {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// The secrets that its callers share.
-    pub secrets: Vec<EdgeSecret>,
+    /// The file with the secrets that its callers share.
+    pub secret_file: PathBuf,
 }
 
 /// PEM files for TLS.
@@ -174,7 +179,8 @@ pub struct Reload {
 }
 
 impl Config {
-    /// Reads the file that `args` or `environment` name, and merges all three. The secret files are read too.
+    /// Reads the file that `args` or `environment` name, and merges all three. Files of secrets are
+    /// named in the result, and not read.
     pub fn load(args: &RunArgs, environment: &Environment) -> Result<Self, ConfigError> {
         let named = args.config.clone().map(|path| (path, Origin::flag("config")));
         let named = named.or_else(|| {

@@ -10,9 +10,9 @@ use super::error::{ConfigError, Origin, Source};
 use super::file::ConfigFile;
 use super::layers::{Found, Layers};
 use super::parse::{self, HostPort};
-use super::secret::{EdgeSecret, Keyring, Secret, load_token};
-use super::store::{CLOUDFLARE_API, STORE, Spelling, Store};
+use super::secret::Secret;
 use super::{AccessLog, ClusterKeySource, Config, EdgeConfig, IdentitySource, LogFormat, TlsFiles, services};
+use crate::summary::stores::StoreLocation;
 use crate::time::Duration;
 
 const CLOUDFLARE_STALENESS: Duration = Duration::from_secs(180);
@@ -27,7 +27,7 @@ const PUBLIC_URL: &str =
     "an http:// or https:// URL up to 128 bytes whose host is a DNS name, without user, query or fragment";
 
 impl Config {
-    /// Merges the three places. Reads the secret files that they name, and nothing else.
+    /// Merges the three places.
     pub fn resolve(
         args: &RunArgs,
         file: Option<&ConfigFile>,
@@ -37,12 +37,13 @@ impl Config {
         let layers = Layers { flags: &args.settings, environment: &variables.settings, file };
         refuse_what_is_not_built(&layers)?;
         let data_dir = data_dir(&layers, environment)?;
-        let store = store(&layers, &data_dir, environment)?;
-        let remote = matches!(store, Store::Cloudflare { .. });
+        let store = store(&layers, &data_dir)?;
+        let remote = store.is_remote();
         let staleness = if remote { CLOUDFLARE_STALENESS } else { Duration::ZERO };
         let edge = edge(&layers)?;
         let (ingress, open) = ingress(&layers)?;
-        let admin_token = admin_token(&layers)?;
+        let admin_token_file =
+            layers.optional("admin-token-file", |s| &s.admin_token_file, parse::PATH, parse::path)?;
         let l = &layers;
         Ok(Self {
             name: name(l, environment)?,
@@ -51,7 +52,7 @@ impl Config {
             cluster: l.value("cluster", |s| &s.cluster, CLUSTER, cluster, "default".to_owned())?,
             cluster_key: cluster_key(l, environment)?,
             identity: identity(l, environment)?,
-            bind: l.value("bind", |s| &s.bind, parse::LISTEN, parse::listen, any(7946))?,
+            bind: l.listen("bind", |s| &s.bind)?.unwrap_or(any(7946)),
             advertise: l.optional("advertise", |s| &s.advertise, parse::HOST_PORT, host_port)?,
             join: join(l)?,
             ingress,
@@ -65,25 +66,22 @@ impl Config {
                 domain,
                 "mesh".to_owned(),
             )?,
-            admin: admin(l, admin_token.is_some())?,
-            admin_token,
-            metrics_listen: l.optional(
-                "metrics-listen",
-                |s| &s.metrics_listen,
-                parse::LISTEN,
-                parse::listen,
-            )?,
+            admin: admin(l, admin_token_file.is_some())?,
+            admin_token_file,
+            metrics_listen: l.listen("metrics-listen", |s| &s.metrics_listen)?,
             services: services::services(&args.services, &variables.services, environment, file)?,
             routes: services::routes(file)?,
+            cloudflare_api: l.optional(
+                "cloudflare-api",
+                |s| &s.cloudflare_api,
+                parse::SERVICE_URL,
+                parse::base_url,
+            )?,
+            cloudflare_token: cloudflare_token(l, remote, environment)?,
             max_writes_per_day: max_writes_per_day(l, remote)?,
             store_staleness: l.duration("store-staleness", |s| &s.store_staleness, staleness)?,
             leader_priority: l.value("leader-priority", |s| &s.leader_priority, PRIORITY, priority, 0)?,
-            leader_eligible: l.optional(
-                "leader-eligible",
-                |s| &s.leader_eligible,
-                parse::BOOL,
-                parse::boolean,
-            )?,
+            leader_eligible: l.boolean("leader-eligible", |s| &s.leader_eligible)?,
             election_hold: l.duration("election-hold", |s| &s.election_hold, Duration::from_secs(15))?,
             drain_timeout: l.duration("drain-timeout", |s| &s.drain_timeout, Duration::from_secs(30))?,
             max_body: l
@@ -140,22 +138,24 @@ fn data_dir(l: &Layers<'_>, environment: &Environment) -> Result<PathBuf, Config
     })
 }
 
-fn store(l: &Layers<'_>, data_dir: &Path, environment: &Environment) -> Result<Store, ConfigError> {
-    let api = l.get("cloudflare-api", |s| &s.cloudflare_api).unwrap_or_else(|| Found {
-        at: Origin { key: "cloudflare-api".to_owned(), source: Source::Default },
-        text: CLOUDFLARE_API.to_owned(),
-    });
-    let api = api.parse(parse::SERVICE_URL, parse::base_url)?;
-    let Some(found) = l.get("store", |s| &s.store) else {
-        return Ok(Store::File(data_dir.join("summary.json")));
-    };
-    match found.parse(STORE, Spelling::parse)? {
-        Spelling::File(path) => Ok(Store::File(path)),
-        Spelling::Cloudflare { account, namespace } => {
-            let token = environment.get("CLOUDFLARE_API_TOKEN").map(Secret::new);
-            let token = token.ok_or_else(|| found.needs("the environment variable CLOUDFLARE_API_TOKEN"))?;
-            Ok(Store::Cloudflare { account, namespace, token, api })
+const STORE: &str = "file:PATH, or cloudflare:ACCOUNT/NAMESPACE";
+
+fn store(l: &Layers<'_>, data_dir: &Path) -> Result<StoreLocation, ConfigError> {
+    let default = StoreLocation::File(data_dir.join("summary.json"));
+    l.value("store", |s| &s.store, STORE, |text| text.parse().ok(), default)
+}
+
+fn cloudflare_token(
+    l: &Layers<'_>,
+    remote: bool,
+    environment: &Environment,
+) -> Result<Option<Secret>, ConfigError> {
+    let token = environment.get("CLOUDFLARE_API_TOKEN").map(Secret::new);
+    match l.get("store", |s| &s.store) {
+        Some(found) if remote && token.is_none() => {
+            Err(found.needs("the environment variable CLOUDFLARE_API_TOKEN"))
         }
+        _ => Ok(token.filter(|_| remote)),
     }
 }
 
@@ -171,8 +171,7 @@ fn cluster_key(l: &Layers<'_>, environment: &Environment) -> Result<ClusterKeySo
     let file = l.get("cluster-key-file", |s| &s.cluster_key_file);
     let is_flag = file.as_ref().is_some_and(|found| found.at.source == Source::Flag);
     if let (false, Some(text)) = (is_flag, environment.get("MESHNODE_CLUSTER_KEY")) {
-        let keys = Keyring::parse(text, Path::new("MESHNODE_CLUSTER_KEY"))?;
-        return Ok(ClusterKeySource::Given(keys));
+        return Ok(ClusterKeySource::Given(Secret::new(text)));
     }
     let path = file.map(|found| found.parse(parse::PATH, parse::path)).transpose()?;
     Ok(path.map_or(ClusterKeySource::DataDir, ClusterKeySource::File))
@@ -207,8 +206,8 @@ fn join(l: &Layers<'_>) -> Result<Vec<HostPort>, ConfigError> {
 }
 
 fn ingress(l: &Layers<'_>) -> Result<(SocketAddr, bool), ConfigError> {
-    let open = l.value("ingress-open", |s| &s.ingress_open, parse::BOOL, parse::boolean, false)?;
-    let ingress = l.value("ingress", |s| &s.ingress, parse::LISTEN, parse::listen, loopback(8080))?;
+    let open = l.boolean("ingress-open", |s| &s.ingress_open)?.unwrap_or(false);
+    let ingress = l.listen("ingress", |s| &s.ingress)?.unwrap_or(loopback(8080));
     match l.get("ingress", |s| &s.ingress) {
         Some(found) if !open && !ingress.ip().is_loopback() => {
             Err(found.needs(format!("--ingress-open, as {} is not a loopback address", ingress.ip())))
@@ -224,13 +223,10 @@ fn edge(l: &Layers<'_>) -> Result<Option<EdgeConfig>, ConfigError> {
         (None, None) => Ok(None),
         (Some(listen), None) => Err(listen.needs("--edge-secret-file: a file of kid:base64 lines")),
         (None, Some(secrets)) => Err(secrets.needs("--edge-listen")),
-        (Some(listen), Some(secrets)) => {
-            let path = secrets.parse(parse::PATH, parse::path)?;
-            Ok(Some(EdgeConfig {
-                listen: listen.parse(parse::LISTEN, parse::listen)?,
-                secrets: EdgeSecret::load_all(&path, secrets.at)?,
-            }))
-        }
+        (Some(listen), Some(secrets)) => Ok(Some(EdgeConfig {
+            listen: listen.parse(parse::LISTEN, parse::listen)?,
+            secret_file: secrets.parse(parse::PATH, parse::path)?,
+        })),
     }
 }
 
@@ -256,14 +252,8 @@ fn tls(l: &Layers<'_>) -> Result<Option<TlsFiles>, ConfigError> {
     }
 }
 
-fn admin_token(l: &Layers<'_>) -> Result<Option<Secret>, ConfigError> {
-    let Some(found) = l.get("admin-token-file", |s| &s.admin_token_file) else { return Ok(None) };
-    let path = found.parse(parse::PATH, parse::path)?;
-    load_token(&path, found.at).map(Some)
-}
-
 fn admin(l: &Layers<'_>, has_token: bool) -> Result<SocketAddr, ConfigError> {
-    let admin = l.value("admin", |s| &s.admin, parse::LISTEN, parse::listen, loopback(7980))?;
+    let admin = l.listen("admin", |s| &s.admin)?.unwrap_or(loopback(7980));
     match l.get("admin", |s| &s.admin) {
         Some(found) if !has_token && !admin.ip().is_loopback() => {
             Err(found.needs(format!("--admin-token-file, as {} is not a loopback address", admin.ip())))

@@ -205,6 +205,7 @@ impl Mesh {
                 Out::StoreFailed(_) => {
                     self.store_failed_until = Some(now + super::STORE_FAILURE_COUNTS_FOR);
                     self.own.touch();
+                    self.summary.handle_follow(now);
                     self.election.handle_store_failed(now);
                 }
                 Out::Wrote { term, seq, error } => self.event(Event::Write { term, seq, error }),

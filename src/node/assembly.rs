@@ -19,14 +19,14 @@ use super::local_services::LocalServices;
 use super::machine::{self, Machine};
 use super::{RunError, entropy, load_task, store_task};
 use crate::admin::{Journal, Token};
-use crate::config::{self, Config};
+use crate::config::{Config, Secret};
 use crate::id::{Identity, NodeId};
 use crate::mesh::{Boot, Config as MeshConfig, Mesh, StoreConfig};
 use crate::metrics::Metrics;
 use crate::probe::checker::Checker;
 use crate::router::proxy::{Proxy, ProxyConfig, Sources};
-use crate::summary::stores::{Store, StoreLocation};
-use crate::transport::{ClusterKey, Incoming, Keyring, Proxied, Transport, TransportConfig};
+use crate::summary::stores::Store;
+use crate::transport::{Incoming, Keyring, Proxied, Transport, TransportConfig};
 
 /// Results of tasks that may wait for the loop.
 const RESULTS: usize = 1024;
@@ -64,7 +64,7 @@ impl Foundation {
     fn lay(config: &Config) -> Result<Self, RunError> {
         let data_dir = Arc::new(DataDir::open(&config.data_dir)?);
         let identity = data_dir.identity(config)?;
-        let keyring = keyring(&data_dir.cluster_key(config)?)?;
+        let keyring = data_dir.cluster_key(config)?;
         let epoch = data_dir.next_epoch(unix_now().as_secs())?;
         let boot = Boot { epoch, nonce: u64::from_be_bytes(entropy::random()), seed: entropy::random() };
         Ok(Self { data_dir, identity, keyring, boot })
@@ -109,8 +109,9 @@ pub(super) async fn assemble(
     let (commands_in, commands) = mpsc::channel(COMMANDS);
     let (refused_in, refused) = mpsc::channel(COMMANDS);
     let (store, store_calls) = mpsc::channel(store_task::CALLS);
-    let store_at = location(&config.store);
-    let opened = open_store(&config, &store_at)?;
+    let api = config.cloudflare_api.as_ref().map(url::Url::as_str);
+    let token = config.cloudflare_token.as_ref().map(Secret::expose);
+    let opened = Store::open(&config.store, &config.cluster, api, token)?;
     tasks.spawn(store_task::run(opened, store_calls, results_in.clone(), metrics.clone()));
 
     let sources = Sources {
@@ -136,8 +137,8 @@ pub(super) async fn assemble(
         metrics: metrics.clone(),
         services: services.subscribe(),
         clock,
-        store: store_at.to_string(),
-        token: config.admin_token.as_ref().and_then(|token| Token::parse(token.expose())),
+        store: config.store.to_string(),
+        token: config.admin_token_file.as_deref().map(Token::read).transpose()?,
         addr: listeners.admin_addr(),
     };
     let ready = listeners.ready(id, transport.local_addr());
@@ -210,34 +211,12 @@ fn mesh_config(config: &Config, data_dir: &DataDir, machine: &Machine) -> Result
         leader_priority: config.leader_priority,
         leader_eligible: config.leader_eligible,
         store: StoreConfig {
-            id: location(&config.store).id(),
-            remote: location(&config.store).is_remote(),
+            id: config.store.id(),
+            remote: config.store.is_remote(),
             max_writes_per_day: config.max_writes_per_day,
             staleness: config.store_staleness,
         },
         write_record: data_dir.write_record()?,
         meshnode_version: env!("CARGO_PKG_VERSION").to_owned(),
     })
-}
-
-fn keyring(keys: &config::Keyring) -> Result<Keyring, RunError> {
-    let keys: Vec<String> = keys.keys().iter().map(|key| ClusterKey::from_bytes(*key).to_base64()).collect();
-    Ok(Keyring::parse(&keys.join("\n"))?)
-}
-
-fn location(store: &config::Store) -> StoreLocation {
-    match store {
-        config::Store::File(path) => StoreLocation::File(path.clone()),
-        config::Store::Cloudflare { account, namespace, .. } => {
-            StoreLocation::Cloudflare { account: account.clone(), namespace: namespace.clone() }
-        }
-    }
-}
-
-fn open_store(config: &Config, location: &StoreLocation) -> Result<Store, RunError> {
-    let (api, token) = match &config.store {
-        config::Store::File(_) => (None, None),
-        config::Store::Cloudflare { api, token, .. } => (Some(api.as_str()), Some(token.expose())),
-    };
-    Ok(Store::open(location, &config.cluster, api, token)?)
 }

@@ -254,6 +254,7 @@ impl Node {
             Ok(epoch) => {
                 tracing::info!(known, epoch, "the mesh knew a higher epoch of this node");
                 self.epoch = epoch;
+                self.transport.set_epoch(epoch);
                 self.feed(Input::Local(LocalChange::Epoch(epoch)));
             }
             Err(error) => tracing::error!(%error, "the epoch was not raised"),

@@ -1,6 +1,7 @@
 //! The listeners of a node besides membership: ingress, edge, admin and metrics.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
@@ -39,10 +40,7 @@ impl Listeners {
             None => None,
         };
         let edge = match &config.edge {
-            Some(edge) => {
-                let keys = edge.secrets.iter().map(|secret| (secret.kid.clone(), secret.key.as_slice()));
-                Some((bind("edge-listen", edge.listen).await?, EdgeSecrets::new(keys)))
-            }
+            Some(edge) => Some((bind("edge-listen", edge.listen).await?, secrets(&edge.secret_file)?)),
             None => None,
         };
         Ok(Self {
@@ -97,6 +95,12 @@ async fn bind(flag: &'static str, addr: SocketAddr) -> Result<TcpListener, RunEr
     TcpListener::bind(addr).await.map_err(|source| RunError::Listen { flag, addr, source })
 }
 
+fn secrets(path: &Path) -> Result<EdgeSecrets, RunError> {
+    let refused = |reason: String| RunError::file("--edge-secret-file", path, reason);
+    let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+    EdgeSecrets::parse(&text).map_err(|error| refused(error.to_string()))
+}
+
 /// Opens the access log that is configured.
 pub(super) async fn access_log(config: &Config) -> Result<Option<AccessLog>, RunError> {
     let path = match &config.access_log {
@@ -112,22 +116,17 @@ pub(super) async fn access_log(config: &Config) -> Result<Option<AccessLog>, Run
 
 /// TLS for the ingress and edge listeners, with HTTP/2 and HTTP/1.1 by ALPN.
 fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, RunError> {
-    let refused = |flag: &'static str, path: &std::path::Path, reason: String| RunError::File {
-        flag,
-        path: path.display().to_string(),
-        reason,
-    };
     let certs = CertificateDer::pem_file_iter(&files.cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| refused("--tls-cert", &files.cert, error.to_string()))?;
+        .map_err(|error| RunError::file("--tls-cert", &files.cert, error.to_string()))?;
     let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|error| refused("--tls-key", &files.key, error.to_string()))?;
+        .map_err(|error| RunError::file("--tls-key", &files.key, error.to_string()))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(certs, key)
-        .map_err(|error| refused("--tls-cert", &files.cert, error.to_string()))?;
+        .map_err(|error| RunError::file("--tls-cert", &files.cert, error.to_string()))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -21,9 +21,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::TokenError;
 use crate::config::{Config, ConfigError};
 use crate::summary::stores::InvalidApi;
-use crate::transport::{BindError, InvalidKeyring};
+use crate::transport::BindError;
 use crate::wire::WireError;
 use datadir::DataDirError;
 
@@ -41,9 +42,9 @@ pub enum RunError {
     /// The configuration is not usable.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The cluster key is not usable.
+    /// The admin API's token is not usable.
     #[error(transparent)]
-    Keyring(#[from] InvalidKeyring),
+    Token(#[from] TokenError),
     /// The store is not usable as configured.
     #[error(transparent)]
     Store(#[from] InvalidApi),
@@ -85,12 +86,16 @@ pub enum RunError {
 }
 
 impl RunError {
+    fn file(flag: &'static str, path: &std::path::Path, reason: String) -> Self {
+        Self::File { flag, path: path.display().to_string(), reason }
+    }
+
     /// 2 for bad usage or configuration, 1 for anything else.
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::DataDir(error) => error.exit_code(),
             Self::Config(_)
-            | Self::Keyring(_)
+            | Self::Token(_)
             | Self::Store(_)
             | Self::Advertise(_)
             | Self::File { .. }

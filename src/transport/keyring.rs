@@ -7,6 +7,8 @@ use aws_lc_rs::{error::Unspecified, hkdf, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::node::entropy;
+
 /// Keys that one keyring may hold; a rotation needs two.
 const MAX_KEYS: usize = 8;
 
@@ -31,6 +33,11 @@ pub struct ClusterKey {
 pub struct KeyId(pub u32);
 
 impl ClusterKey {
+    /// A fresh key.
+    pub fn random() -> Self {
+        Self::from_bytes(entropy::random())
+    }
+
     /// The key with these bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         let [a, b, c, d, ..] = *blake3::hash(&bytes).as_bytes();
@@ -124,7 +131,7 @@ impl Keyring {
     pub fn parse(text: &str) -> Result<Self, InvalidKeyring> {
         let mut keys: Vec<[u8; 32]> = Vec::new();
         for (index, line) in text.lines().map(str::trim).enumerate() {
-            if line.is_empty() {
+            if line.is_empty() || line.starts_with('#') {
                 continue;
             }
             let key = STANDARD.decode(line).ok().and_then(|key| key.try_into().ok());

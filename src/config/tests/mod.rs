@@ -27,7 +27,7 @@ fn without_any_setting_the_defaults_hold() {
     assert_eq!(config.name, "box");
     assert_eq!(config.cluster, "default");
     assert_eq!(config.data_dir, PathBuf::from("/home/me/.local/state/meshnode"));
-    assert_eq!(config.store, Store::File("/home/me/.local/state/meshnode/summary.json".into()));
+    assert_eq!(config.store, StoreLocation::File("/home/me/.local/state/meshnode/summary.json".into()));
     assert_eq!(config.bind.to_string(), "0.0.0.0:7946");
     assert_eq!(config.ingress.to_string(), "127.0.0.1:8080");
     assert_eq!(config.admin.to_string(), "127.0.0.1:7980");
@@ -171,39 +171,6 @@ fn a_reload_takes_services_and_routes_and_names_the_rest() {
 }
 
 #[test]
-fn secret_files_are_read_and_bad_ones_name_the_line_but_not_the_content() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("edges");
-    let file = path.display().to_string();
-    let flags = ["--edge-listen=0.0.0.0:0", &format!("--edge-secret-file={file}")];
-    std::fs::write(&path, "# edges\nk1:MDEyMzQ1Njc4OWFiY2RlZg==\n").expect("written");
-    let config = resolve(&flags, &[], "").expect("valid");
-    assert_eq!(
-        config.edge.map(|edge| (edge.secrets[0].kid.clone(), edge.secrets[0].key.len())),
-        Some(("k1".to_owned(), 16))
-    );
-    std::fs::write(&path, "k1:MDEyMzQ1Njc4OWFiY2RlZg==\nhunter2\n").expect("written");
-    let error = resolve(&flags, &[], "").expect_err("bad line").to_string();
-    assert!(error.starts_with(&format!("{file}, line 2: accepted is kid:base64")), "{error}");
-    assert!(!error.contains("hunter2"));
-    let error = resolve(&["--admin-token-file=/nonexistent"], &[], "").expect_err("no file").to_string();
-    assert!(error.starts_with("--admin-token-file: cannot read /nonexistent: No such file"), "{error}");
-}
-
-#[test]
-fn a_cluster_key_is_32_bytes_and_several_make_a_ring() {
-    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-    let config = resolve(&[], &[("MESHNODE_CLUSTER_KEY", &format!("{key}\n{key}\n"))], "").expect("valid");
-    assert!(matches!(config.cluster_key, ClusterKeySource::Given(ring) if ring.keys().len() == 2));
-    refusals::refused(
-        &[],
-        &[("MESHNODE_CLUSTER_KEY", "c2hvcnQ=")],
-        "",
-        "MESHNODE_CLUSTER_KEY, line 1: accepted is 32 bytes in base64, one key a line, up to 8 (`meshnode keygen` prints one)",
-    );
-}
-
-#[test]
 fn addresses_and_sizes_are_read() {
     let shown = |text: &str| text.parse::<HostPort>().map(|address| address.to_string()).ok();
     assert_eq!(shown("[fd00::5]:7946").as_deref(), Some("[fd00::5]:7946"));
@@ -213,4 +180,33 @@ fn addresses_and_sizes_are_read() {
     assert_eq!(parse::size("18446744073709551615KiB"), None);
     assert_eq!(parse::duration("1m30s"), Some(Duration::from_secs(90)));
     assert_eq!(parse::duration("0s"), Some(Duration::ZERO));
+}
+
+#[test]
+fn a_key_file_named_by_a_flag_beats_the_key_in_the_environment() {
+    let variables = [("MESHNODE_CLUSTER_KEY", "hunter2")];
+    let config = resolve(&["--cluster-key-file=ring"], &variables, "").expect("valid");
+    assert_eq!(config.cluster_key, ClusterKeySource::File("ring".into()));
+    let config = resolve(&[], &variables, "cluster-key-file = \"ring\"").expect("valid");
+    assert_eq!(config.cluster_key, ClusterKeySource::Given(Secret::new("hunter2")));
+    assert!(!format!("{config:?}").contains("hunter2"), "a secret is shown");
+}
+
+#[test]
+fn the_file_that_is_named_is_read_and_one_that_is_missing_is_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("mesh.toml");
+    std::fs::write(&path, "zone = \"file\"").expect("written");
+    let environment = |file: &str| {
+        let variables =
+            [("HOME".to_owned(), "/home/me".to_owned()), ("MESHNODE_CONFIG".to_owned(), file.to_owned())];
+        Environment { variables: variables.into(), host_name: String::new() }
+    };
+    let named = environment(path.to_str().expect("UTF-8"));
+    let config = Config::load(&RunArgs::default(), &named).expect("valid");
+    assert_eq!((config.zone.as_str(), config.name.as_str()), ("file", "node"));
+    let error =
+        Config::load(&RunArgs::default(), &environment("/nonexistent")).expect_err("no file").to_string();
+    let expected = "environment variable MESHNODE_CONFIG: cannot read /nonexistent: No such file";
+    assert!(error.starts_with(expected), "{error}");
 }

@@ -8,9 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{DataDir, DataDirError, files};
-use crate::config::{ClusterKeySource, Config, IdentitySource, Keyring, Origin, Secret};
+use crate::config::{ClusterKeySource, Config, IdentitySource, Secret};
 use crate::id::Identity;
 use crate::node::entropy;
+use crate::transport::{ClusterKey, Keyring};
 
 const IDENTITY_SALT: &[u8] = b"meshnode/1 identity";
 
@@ -42,32 +43,39 @@ impl DataDir {
 
     /// The cluster's keys. They are made only when the node has nobody to join: then it is the first of its cluster.
     pub fn cluster_key(&self, config: &Config) -> Result<Keyring, DataDirError> {
-        let path = match &config.cluster_key {
-            ClusterKeySource::Given(keys) => return Ok(keys.clone()),
-            ClusterKeySource::File(path) => path.clone(),
+        match &config.cluster_key {
+            ClusterKeySource::Given(text) => keyring(text.expose(), "MESHNODE_CLUSTER_KEY"),
+            ClusterKeySource::File(path) => keyring_in(path),
             ClusterKeySource::DataDir => {
                 let path = self.path.join("cluster.key");
-                if !path.try_exists().map_err(DataDirError::io(&path))? {
-                    return if config.has_discovery() {
-                        Err(DataDirError::NoClusterKey { path })
-                    } else {
-                        self.create_cluster_key()
-                    };
+                if path.try_exists().map_err(DataDirError::io(&path))? {
+                    keyring_in(&path)
+                } else if config.has_discovery() {
+                    Err(DataDirError::NoClusterKey { path })
+                } else {
+                    self.create_cluster_key()
                 }
-                path
             }
-        };
-        let keys = Keyring::load(&path, Origin::flag("cluster-key-file"))?;
-        warn_if_others_may_read(&path);
-        Ok(keys)
+        }
     }
 
     fn create_cluster_key(&self) -> Result<Keyring, DataDirError> {
-        let key = entropy::random();
-        self.write("cluster.key", format!("{}\n", STANDARD.encode(key)).as_bytes())?;
+        let key = ClusterKey::random();
+        self.write("cluster.key", format!("{}\n", key.to_base64()).as_bytes())?;
         tracing::info!(dir = %self.path.display(), "a new cluster key was made; others need it to join");
         Ok(Keyring::of(key))
     }
+}
+
+fn keyring_in(path: &Path) -> Result<Keyring, DataDirError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| DataDirError::KeyFile { path: path.to_owned(), source })?;
+    warn_if_others_may_read(path);
+    keyring(&text, &path.display().to_string())
+}
+
+fn keyring(text: &str, place: &str) -> Result<Keyring, DataDirError> {
+    Keyring::parse(text).map_err(|reason| DataDirError::InvalidKey { place: place.to_owned(), reason })
 }
 
 /// HKDF-SHA256 of the seed. The cluster's name and the node's hold no NUL, so that the two cannot run together.

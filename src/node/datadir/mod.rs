@@ -16,7 +16,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::config::{ConfigError, Origin, ServiceConfig, ServiceTable, Source};
+use crate::config::{Origin, ServiceConfig, ServiceTable, Source};
+use crate::transport::InvalidKeyring;
 
 mod files;
 mod keys;
@@ -58,9 +59,22 @@ pub enum DataDirError {
         /// Where it was looked for.
         path: PathBuf,
     },
-    /// A key file is not one.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
+    /// The operator named a file that cannot be read.
+    #[error("--cluster-key-file: cannot read {path}: {source}")]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// The cluster's key is not one.
+    #[error("{place}: {reason}")]
+    InvalidKey {
+        /// The file, or the environment variable.
+        place: String,
+        /// What is wrong with it.
+        reason: InvalidKeyring,
+    },
     /// A file that cannot be made anew does not hold what it should.
     #[error("{path} is damaged: {reason}; restore it, or remove it {removal}")]
     Damaged {
@@ -85,7 +99,10 @@ impl DataDirError {
     /// The exit code of a program that ends because of it.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Locked { .. } | Self::NoClusterKey { .. } | Self::Config(_) => 2,
+            Self::Locked { .. }
+            | Self::NoClusterKey { .. }
+            | Self::KeyFile { .. }
+            | Self::InvalidKey { .. } => 2,
             Self::Damaged { .. } | Self::Io { .. } => 1,
         }
     }

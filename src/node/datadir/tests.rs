@@ -85,16 +85,23 @@ fn a_cluster_key_is_made_only_without_anybody_to_join() {
     let error = dir.cluster_key(&config(&["--join=a:1"])).expect_err("no key");
     assert!(error.to_string().contains("--cluster-key-file or MESHNODE_CLUSTER_KEY"), "{error}");
     assert_eq!(error.exit_code(), 2);
-    let made = dir.cluster_key(&config(&[])).expect("made");
-    assert_eq!(dir.cluster_key(&config(&["--join=a:1"])).expect("read"), made);
+    let sealing = |flags: &[&str]| dir.cluster_key(&config(flags)).expect("a key").sealing().clone();
+    assert_eq!(sealing(&[]), sealing(&["--join=a:1"]));
     let path = dir.path().join("ring");
-    fs::write(&path, format!("# new, then old\n{KEY}\n\n{KEY}\n")).expect("written");
+    fs::write(&path, format!("{KEY}\n\n")).expect("written");
     let flag = format!("--cluster-key-file={}", path.display());
-    assert_eq!(dir.cluster_key(&config(&[&flag])).expect("read").keys().len(), 2);
+    assert_eq!(sealing(&[&flag]).to_base64(), KEY);
     fs::write(&path, "hunter2").expect("written");
     let error = dir.cluster_key(&config(&[&flag])).expect_err("no key");
-    assert!(error.to_string().contains("ring, line 1: accepted is 32 bytes in base64"), "{error}");
+    assert!(
+        error.to_string().contains("ring: line 1 is not a cluster key; expected 32 bytes in base64"),
+        "{error}"
+    );
+    assert!(!error.to_string().contains("hunter2"), "{error}");
     assert_eq!(error.exit_code(), 2);
+    let error =
+        dir.cluster_key(&config(&["--cluster-key-file=/nonexistent"])).expect_err("no file").to_string();
+    assert!(error.starts_with("--cluster-key-file: cannot read /nonexistent: No such file"), "{error}");
 }
 
 #[test]

@@ -59,12 +59,6 @@ pub enum InvalidEdgeSecrets {
 }
 
 impl EdgeSecrets {
-    /// The secrets with these key ids.
-    pub fn new<'a>(secrets: impl Iterator<Item = (String, &'a [u8])>) -> Self {
-        let key = |(kid, secret)| (kid, hmac::Key::new(hmac::HMAC_SHA256, secret));
-        Self { keys: Arc::new(secrets.map(key).collect()), seen: Arc::default() }
-    }
-
     /// Reads secrets, one `kid:base64` a line; blank lines and those that start with `#` are skipped.
     pub fn parse(text: &str) -> Result<Self, InvalidEdgeSecrets> {
         let mut keys = BTreeMap::new();
