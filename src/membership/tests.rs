@@ -187,13 +187,13 @@ fn a_stale_suspicion_does_not_kill_after_a_refutation() {
     assert_eq!(status(&membership, 2), Status::Suspect);
     membership.handle_fact(&fact(2, version(10, 1), FactKind::Alive, 2), id(2).hash(), at(3_900));
     membership.handle_fact(&fact(2, version(10, 1), FactKind::Suspect, 1), id(1).hash(), at(3_950));
-    membership.expire_suspicions(at(4_100));
+    membership.expire_suspicions(at(24_100));
     assert_eq!(
         status(&membership, 2),
         Status::Suspect,
         "the timer of the first suspicion is over, not this one's"
     );
-    membership.expire_suspicions(at(8_000));
+    membership.expire_suspicions(at(28_000));
     assert_eq!(status(&membership, 2), Status::Dead);
 }
 

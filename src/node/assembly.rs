@@ -5,28 +5,29 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::sync::{mpsc, watch};
-use tokio::time::Instant as TokioInstant;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::address::{self, Address};
 use super::clock::{Clock, unix_now};
 use super::datadir::DataDir;
-use super::event_loop::{Leaving, Node};
+use super::event_loop::{Inbox, Leaving, Node};
 use super::listeners::{self, Listeners};
 use super::local_services::LocalServices;
 use super::machine::{self, Machine};
+use super::published::Published;
 use super::{RunError, entropy, load_task, store_task};
-use crate::admin::{Journal, Token};
+use crate::admin::{Command, Journal, State as AdminState, Token};
 use crate::config::{Config, Secret};
-use crate::id::{Identity, NodeId};
-use crate::mesh::{Boot, Config as MeshConfig, Mesh, StoreConfig};
+use crate::id::{Identity, NodeId, ServiceName};
+use crate::mesh::{Boot, Config as MeshConfig, Input, Mesh, StoreConfig};
 use crate::metrics::Metrics;
 use crate::probe::checker::Checker;
 use crate::router::proxy::{Proxy, ProxyConfig, Sources};
+use crate::summary::StoreCall;
 use crate::summary::stores::Store;
-use crate::transport::{Incoming, Keyring, Proxied, Transport, TransportConfig};
+use crate::transport::{Incoming, Keyring, Links, Proxied, Transport, TransportConfig};
 
 /// Results of tasks that may wait for the loop.
 const RESULTS: usize = 1024;
@@ -54,10 +55,13 @@ pub struct Ready {
 
 /// What a node is before it has sockets.
 struct Foundation {
+    clock: Clock,
+    metrics: Metrics,
     data_dir: Arc<DataDir>,
     identity: Identity,
     keyring: Keyring,
     boot: Boot,
+    machine: Machine,
 }
 
 impl Foundation {
@@ -67,8 +71,63 @@ impl Foundation {
         let keyring = data_dir.cluster_key(config)?;
         let epoch = data_dir.next_epoch(unix_now().as_secs())?;
         let boot = Boot { epoch, nonce: u64::from_be_bytes(entropy::random()), seed: entropy::random() };
-        Ok(Self { data_dir, identity, keyring, boot })
+        let (clock, metrics, machine) = (Clock::start(), Metrics::new(), Machine::new());
+        Ok(Self { clock, metrics, data_dir, identity, keyring, boot, machine })
     }
+
+    async fn transport(
+        &self,
+        config: &Config,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<(Transport, Incoming), RunError> {
+        let transport = TransportConfig {
+            bind: config.bind,
+            identity: self.identity.clone(),
+            cluster: config.cluster.clone(),
+            keyring: self.keyring.clone(),
+            boot_nonce: self.boot.nonce,
+            epoch: self.boot.epoch,
+        };
+        Ok(Transport::bind(transport, self.metrics.clone(), tasks, stop.clone()).await?)
+    }
+
+    fn mesh(&self, config: &Config, services: &LocalServices, addr: SocketAddr) -> Result<Mesh, RunError> {
+        let capabilities = self.machine.capabilities();
+        let mesh = MeshConfig {
+            cluster: config.cluster.clone(),
+            cluster_id: self.keyring.cluster_id(&config.cluster),
+            name: config.name.clone(),
+            zone: config.zone.clone(),
+            tier: config.tier.unwrap_or_else(|| machine::tier(&capabilities)),
+            capabilities,
+            public_url: config.public_url.clone(),
+            addr: Some(addr),
+            seeds: config.join.len(),
+            peers: self.data_dir.peers()?,
+            services: services.targets(),
+            routes: config.routes.clone(),
+            election_hold: config.election_hold,
+            leader_priority: config.leader_priority,
+            leader_eligible: config.leader_eligible,
+            store: StoreConfig {
+                id: config.store.id(),
+                remote: config.store.is_remote(),
+                max_writes_per_day: config.max_writes_per_day,
+                staleness: config.store_staleness,
+            },
+            write_record: self.data_dir.write_record()?,
+            meshnode_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        Ok(Mesh::new(mesh, self.identity.clone(), self.boot.clone(), self.clock.now())?)
+    }
+}
+
+/// The sending ends of what the loop receives.
+struct Senders {
+    results: mpsc::Sender<Input>,
+    commands: mpsc::Sender<Command>,
+    refused: mpsc::Sender<ServiceName>,
 }
 
 /// Builds the node and starts its tasks.
@@ -77,112 +136,110 @@ pub(super) async fn assemble(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<(Node, Ready), RunError> {
-    let clock = Clock::start();
-    let metrics = Metrics::new();
-    let Foundation { data_dir, identity, keyring, boot } = Foundation::lay(&config)?;
-    let (id, epoch) = (identity.id(), boot.epoch);
-    let cluster_id = keyring.cluster_id(&config.cluster);
+    let base = Foundation::lay(&config)?;
     let listeners = Listeners::bind(&config).await?;
-    let transport = TransportConfig {
-        bind: config.bind,
-        identity: identity.clone(),
-        cluster: config.cluster.clone(),
-        keyring,
-        boot_nonce: boot.nonce,
-        epoch,
-    };
-    let (transport, incoming) = Transport::bind(transport, metrics.clone(), tasks, stop.clone()).await?;
+    let (transport, incoming) = base.transport(&config, tasks, stop).await?;
     let address = Address::find(&config, transport.local_addr()).await?;
-    let services = LocalServices::new(config.services.clone(), data_dir.services()?);
-    let machine = Machine::new();
-    let mut mesh_config = mesh_config(&config, &data_dir, &machine)?;
-    mesh_config.addr = Some(address.current());
-    mesh_config.services = services.targets();
-    mesh_config.cluster_id = cluster_id;
-    let now = clock.now();
-    let mut mesh = Mesh::new(mesh_config, identity, boot, now)?;
+    let services = LocalServices::new(config.services.clone(), base.data_dir.services()?);
+    let mut mesh = base.mesh(&config, &services, address.current())?;
 
-    let (views, view) = watch::channel(mesh.view(now));
-    transport.set_known_epochs(view.clone());
-    let (summary, summary_out) = watch::channel(Arc::from(mesh.live_summary(unix_now().as_secs())));
+    let published = Published::new(mesh.view(base.clock.now()), mesh.live_summary(unix_now().as_secs()));
+    transport.set_known_epochs(published.views.subscribe());
+    let (senders, inbox, proxied) = inbox(incoming);
+    let store = open_store(&config, &senders, &base.metrics, tasks)?;
+    let proxy = proxy(&config, &base, &published, &services, transport.links(), &senders).await?;
+    let journal = Arc::new(Journal::new(published.views.subscribe()));
+    let admin = AdminState {
+        views: published.views.subscribe(),
+        journal: Arc::clone(&journal),
+        commands: senders.commands,
+        metrics: base.metrics.clone(),
+        services: services.subscribe(),
+        clock: base.clock,
+        store: config.store.to_string(),
+        token: config.admin_token_file.as_deref().map(Token::read).transpose()?,
+        addr: listeners.admin_addr(),
+    };
+    let ready = listeners.ready(base.identity.id(), transport.local_addr());
+    listeners.serve(&proxy, admin, tasks, stop);
+    tasks.spawn(load_task::run(base.machine, proxy.clone(), senders.results.clone()));
+    tasks.spawn(exit_task(proxied, proxy.clone(), tasks.clone()));
+    if !address.is_settled() && !config.join.is_empty() {
+        let (links, port) = (transport.links(), transport.local_addr().port());
+        tasks.spawn(address::learn(links, config.join.clone(), port, senders.results.clone()));
+    }
+    let node = Node {
+        mesh,
+        clock: base.clock,
+        config,
+        transport: Arc::new(transport),
+        inbox,
+        proxy,
+        data_dir: base.data_dir,
+        journal,
+        metrics: base.metrics,
+        checker: Checker::new(),
+        address,
+        services,
+        epoch: base.boot.epoch,
+        published,
+        store,
+        results: senders.results,
+        asked: BTreeMap::new(),
+        last_asked: 0,
+        tasks: tasks.clone(),
+        leaving: Leaving::No,
+    };
+    Ok((node, ready))
+}
+
+fn inbox(incoming: Incoming) -> (Senders, Inbox, mpsc::Receiver<Proxied>) {
+    let Incoming { datagrams, requests, proxied, hints } = incoming;
     let (results_in, results) = mpsc::channel(RESULTS);
     let (commands_in, commands) = mpsc::channel(COMMANDS);
     let (refused_in, refused) = mpsc::channel(COMMANDS);
-    let (store, store_calls) = mpsc::channel(store_task::CALLS);
+    let senders = Senders { results: results_in, commands: commands_in, refused: refused_in };
+    (senders, Inbox { datagrams, requests, hints, results, commands, refused }, proxied)
+}
+
+fn open_store(
+    config: &Config,
+    senders: &Senders,
+    metrics: &Metrics,
+    tasks: &TaskTracker,
+) -> Result<mpsc::Sender<StoreCall>, RunError> {
     let api = config.cloudflare_api.as_ref().map(url::Url::as_str);
     let token = config.cloudflare_token.as_ref().map(Secret::expose);
-    let opened = Store::open(&config.store, &config.cluster, api, token)?;
-    tasks.spawn(store_task::run(opened, store_calls, results_in.clone(), metrics.clone()));
+    let store = Store::open(&config.store, &config.cluster, api, token)?;
+    let (calls_in, calls) = mpsc::channel(store_task::CALLS);
+    tasks.spawn(store_task::run(store, calls, senders.results.clone(), metrics.clone()));
+    Ok(calls_in)
+}
 
+async fn proxy(
+    config: &Config,
+    base: &Foundation,
+    published: &Published,
+    services: &LocalServices,
+    links: Links,
+    senders: &Senders,
+) -> Result<Proxy, RunError> {
     let sources = Sources {
-        views: view.clone(),
+        views: published.views.subscribe(),
         services: services.subscribe(),
-        summary: summary_out,
-        links: transport.links(),
+        summary: published.summary.subscribe(),
+        links,
     };
-    let proxy_config = ProxyConfig {
-        local: id,
+    let limits = ProxyConfig {
+        local: base.identity.id(),
         mesh_domain: config.mesh_domain.clone(),
         max_body: config.max_body,
         max_header: config.max_header,
         max_connections: config.max_connections,
     };
-    let access_log = listeners::access_log(&config).await?;
-    let proxy = Proxy::new(proxy_config, sources, clock, metrics.clone(), refused_in, access_log)?;
-    let journal = Arc::new(Journal::new(view.clone()));
-    let admin = crate::admin::State {
-        views: view,
-        journal: Arc::clone(&journal),
-        commands: commands_in,
-        metrics: metrics.clone(),
-        services: services.subscribe(),
-        clock,
-        store: config.store.to_string(),
-        token: config.admin_token_file.as_deref().map(Token::read).transpose()?,
-        addr: listeners.admin_addr(),
-    };
-    let ready = listeners.ready(id, transport.local_addr());
-    listeners.serve(&proxy, admin, tasks, stop);
-    tasks.spawn(load_task::run(machine, proxy.clone(), results_in.clone()));
-    if !address.is_settled() && !config.join.is_empty() {
-        let port = transport.local_addr().port();
-        tasks.spawn(address::learn(transport.links(), config.join.clone(), port, results_in.clone()));
-    }
-    let Incoming { datagrams, requests, proxied, hints } = incoming;
-    tasks.spawn(exit_task(proxied, proxy.clone(), tasks.clone()));
-    let (seeds, published) = (config.join.clone(), mesh.view_version());
-    let node = Node {
-        mesh,
-        clock,
-        config,
-        transport: Arc::new(transport),
-        datagrams,
-        requests,
-        hints,
-        proxy,
-        data_dir,
-        journal,
-        metrics,
-        checker: Checker::new(),
-        seeds,
-        address,
-        services,
-        epoch,
-        views,
-        summary,
-        commands,
-        refused,
-        store,
-        results,
-        results_in,
-        asked: BTreeMap::new(),
-        last_asked: 0,
-        tasks: tasks.clone(),
-        leaving: Leaving::No,
-        published,
-        published_at: TokioInstant::now(),
-    };
-    Ok((node, ready))
+    let access_log = listeners::access_log(config).await?;
+    let (metrics, refused) = (base.metrics.clone(), senders.refused.clone());
+    Ok(Proxy::new(limits, sources, base.clock, metrics, refused, access_log)?)
 }
 
 /// Gives each request of a member to the exit, until the transport has ended.
@@ -190,33 +247,4 @@ async fn exit_task(mut proxied: mpsc::Receiver<Proxied>, proxy: Proxy, tasks: Ta
     while let Some(request) = proxied.recv().await {
         tasks.spawn(proxy.clone().exit(request));
     }
-}
-
-fn mesh_config(config: &Config, data_dir: &DataDir, machine: &Machine) -> Result<MeshConfig, RunError> {
-    let capabilities = machine.capabilities();
-    Ok(MeshConfig {
-        cluster: config.cluster.clone(),
-        cluster_id: 0,
-        name: config.name.clone(),
-        zone: config.zone.clone(),
-        tier: config.tier.unwrap_or_else(|| machine::tier(&capabilities)),
-        capabilities,
-        public_url: config.public_url.clone(),
-        addr: None,
-        seeds: config.join.len(),
-        peers: data_dir.peers()?,
-        services: Vec::new(),
-        routes: config.routes.clone(),
-        election_hold: config.election_hold,
-        leader_priority: config.leader_priority,
-        leader_eligible: config.leader_eligible,
-        store: StoreConfig {
-            id: config.store.id(),
-            remote: config.store.is_remote(),
-            max_writes_per_day: config.max_writes_per_day,
-            staleness: config.store_staleness,
-        },
-        write_record: data_dir.write_record()?,
-        meshnode_version: env!("CARGO_PKG_VERSION").to_owned(),
-    })
 }

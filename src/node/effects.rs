@@ -51,7 +51,7 @@ impl Node {
             Destination::Member { id, addr } => self.transport.send(Some(id), addr, bytes),
             Destination::Address(addr) => self.transport.send(None, addr, bytes),
             Destination::Seed(index) => {
-                let Some(seed) = self.seeds.get(index).cloned() else { return };
+                let Some(seed) = self.config.join.get(index).cloned() else { return };
                 let (transport, bytes) = (Arc::clone(&self.transport), bytes.to_vec());
                 self.tasks.spawn(send_to_seed(seed, transport, bytes));
             }
@@ -59,7 +59,7 @@ impl Node {
     }
 
     fn ask(&self, to: NodeId, addr: SocketAddr, id: RequestId, body: Vec<u8>) {
-        let (links, results) = (self.transport.links(), self.results_in.clone());
+        let (links, results) = (self.transport.links(), self.results.clone());
         let metrics = self.metrics.clone();
         self.tasks.spawn(async move {
             let result = links.request(to, addr, body).await;
@@ -75,7 +75,7 @@ impl Node {
 
     fn check(&self, service: &ServiceName) {
         let Some(config) = self.services.get(service).cloned() else { return };
-        let (checker, results) = (self.checker.clone(), self.results_in.clone());
+        let (checker, results) = (self.checker.clone(), self.results.clone());
         let metrics = self.metrics.clone();
         self.tasks.spawn(async move {
             let outcome = checker.check(&config).await;
@@ -102,7 +102,7 @@ impl Node {
     fn tell(&mut self, events: Vec<Event>) {
         // Names of workers come from the view, so it must know of what is told.
         let view = self.mesh.view(self.clock.now());
-        self.publish(Arc::clone(&view));
+        self.published.publish(Arc::clone(&view));
         for event in events {
             log::event(&event, &view);
             self.metrics.observe_event(&event);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::task::TaskTracker;
 
@@ -13,8 +13,9 @@ use super::address::Address;
 use super::clock::{Clock, unix_now};
 use super::datadir::DataDir;
 use super::local_services::LocalServices;
+use super::published::Published;
 use crate::admin::{Command, Journal};
-use crate::config::{Config, HostPort};
+use crate::config::Config;
 use crate::id::ServiceName;
 use crate::mesh::{Input, LocalChange, Mesh, RequestId};
 use crate::metrics::Metrics;
@@ -22,13 +23,9 @@ use crate::probe::checker::Checker;
 use crate::router::proxy::Proxy;
 use crate::summary::StoreCall;
 use crate::transport::{Hint, LinkRequest, Received, Transport};
-use crate::view::View;
 
 /// Datagrams that are taken in one turn, so that a flood of them cannot starve the timers.
 const DATAGRAMS_PER_TURN: usize = 64;
-
-/// Changes of the view that come faster are published together.
-const VIEW_COALESCE: Duration = Duration::from_millis(10);
 
 /// The view's times and loads, and the live summary, are brought up to date this often.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -50,6 +47,18 @@ pub(super) enum Leaving {
     Done,
 }
 
+/// All that wakes the loop besides time.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    pub(super) datagrams: mpsc::Receiver<Received>,
+    pub(super) requests: mpsc::Receiver<LinkRequest>,
+    pub(super) hints: mpsc::Receiver<Hint>,
+    /// What tasks of this node bring back.
+    pub(super) results: mpsc::Receiver<Input>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) refused: mpsc::Receiver<ServiceName>,
+}
+
 /// The node.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -57,33 +66,24 @@ pub(super) struct Node {
     pub(super) clock: Clock,
     pub(super) config: Config,
     pub(super) transport: Arc<Transport>,
-    pub(super) datagrams: mpsc::Receiver<Received>,
-    pub(super) requests: mpsc::Receiver<LinkRequest>,
-    pub(super) hints: mpsc::Receiver<Hint>,
+    pub(super) inbox: Inbox,
     pub(super) proxy: Proxy,
     pub(super) data_dir: Arc<DataDir>,
     pub(super) journal: Arc<Journal>,
     pub(super) metrics: Metrics,
     pub(super) checker: Checker,
-    pub(super) seeds: Vec<HostPort>,
     pub(super) address: Address,
     pub(super) services: LocalServices,
     pub(super) epoch: u64,
-    pub(super) views: watch::Sender<Arc<View>>,
-    pub(super) summary: watch::Sender<Arc<str>>,
-    pub(super) commands: mpsc::Receiver<Command>,
-    pub(super) refused: mpsc::Receiver<ServiceName>,
+    pub(super) published: Published,
     pub(super) store: mpsc::Sender<StoreCall>,
-    /// What tasks of this node bring back.
-    pub(super) results: mpsc::Receiver<Input>,
-    pub(super) results_in: mpsc::Sender<Input>,
+    /// For what tasks of this node bring back.
+    pub(super) results: mpsc::Sender<Input>,
     /// Members that wait for an answer.
     pub(super) asked: BTreeMap<RequestId, oneshot::Sender<Vec<u8>>>,
     pub(super) last_asked: u64,
     pub(super) tasks: TaskTracker,
     pub(super) leaving: Leaving,
-    pub(super) published: u64,
-    pub(super) published_at: TokioInstant,
 }
 
 /// What woke the loop.
@@ -117,12 +117,12 @@ impl Node {
         let drained = self.proxy.clone();
         let is_draining = matches!(self.leaving, Leaving::Draining { from, .. } if from <= now());
         tokio::select! {
-            Some(received) = self.datagrams.recv() => Wake::Datagram(received),
-            Some(request) = self.requests.recv() => Wake::Request(request),
-            Some(result) = self.results.recv() => Wake::Result(result),
-            Some(service) = self.refused.recv() => Wake::Refused(service),
-            Some(command) = self.commands.recv() => Wake::Command(command),
-            Some(hint) = self.hints.recv() => Wake::Hint(hint),
+            Some(received) = self.inbox.datagrams.recv() => Wake::Datagram(received),
+            Some(request) = self.inbox.requests.recv() => Wake::Request(request),
+            Some(result) = self.inbox.results.recv() => Wake::Result(result),
+            Some(service) = self.inbox.refused.recv() => Wake::Refused(service),
+            Some(command) = self.inbox.commands.recv() => Wake::Command(command),
+            Some(hint) = self.inbox.hints.recv() => Wake::Hint(hint),
             _ = refresh.tick() => Wake::Refresh,
             () = drained.drained(), if is_draining => Wake::Time,
             () = sleep_until(deadline) => Wake::Time,
@@ -157,7 +157,7 @@ impl Node {
         for _ in 0..DATAGRAMS_PER_TURN {
             let Some(Received { source, plaintext }) = next else { return };
             self.feed(Input::Datagram { source, bytes: plaintext });
-            next = self.datagrams.try_recv().ok();
+            next = self.inbox.datagrams.try_recv().ok();
         }
         if let Some(Received { source, plaintext }) = next {
             self.feed(Input::Datagram { source, bytes: plaintext });
@@ -178,7 +178,7 @@ impl Node {
 
     fn deadline(&self) -> TokioInstant {
         let mesh = self.mesh.poll_timeout().map(|at| TokioInstant::from_std(self.clock.at(at)));
-        let view = self.is_view_stale().then(|| self.published_at + VIEW_COALESCE);
+        let view = self.is_view_stale().then(|| self.published.next_at());
         let leave = match self.leaving {
             Leaving::Draining { from, .. } if from > now() => Some(from),
             Leaving::Draining { until, .. } => Some(until),
@@ -188,35 +188,20 @@ impl Node {
     }
 
     fn refresh(&mut self) {
-        let now = self.clock.now();
-        let view = self.mesh.refreshed_view(now);
+        let view = self.mesh.refreshed_view(self.clock.now());
         self.metrics.observe_view(&view);
-        self.publish(view);
-        let summary = self.mesh.live_summary(unix_now().as_secs());
-        self.summary.send_if_modified(|held| {
-            let differs = **held != *summary;
-            if differs {
-                *held = summary.into();
-            }
-            differs
-        });
+        self.published.publish(view);
+        self.published.publish_summary(self.mesh.live_summary(unix_now().as_secs()));
     }
 
     fn is_view_stale(&self) -> bool {
-        self.mesh.view_version() != self.published
+        self.mesh.view_version() != self.published.version
     }
 
     fn publish_if_due(&mut self) {
-        if self.is_view_stale() && self.published_at + VIEW_COALESCE <= now() {
-            let view = self.mesh.view(self.clock.now());
-            self.publish(view);
+        if self.is_view_stale() && self.published.next_at() <= now() {
+            self.published.publish(self.mesh.view(self.clock.now()));
         }
-    }
-
-    pub(super) fn publish(&mut self, view: Arc<View>) {
-        self.published = view.version;
-        self.published_at = now();
-        self.views.send_replace(view);
     }
 
     /// Drains, then leaves. Said again, it leaves at once.

@@ -13,6 +13,7 @@ mod listeners;
 mod load_task;
 mod local_services;
 mod log;
+mod published;
 mod store_task;
 
 use std::time::Duration;
