@@ -283,11 +283,11 @@ fn before_its_gate_a_node_accuses_nobody() {
 fn a_lost_datagram_is_repeated_before_it_is_evidence() {
     let mut membership = knowing(4);
     membership.handle_timeout(at(0));
-    let pinged = |o: &Output| match o {
-        Output::Send { to: Destination::Member { id, .. }, body: Some(Body::Ping(ping)) } => {
-            Some((*id, *ping))
-        }
-        _ => None,
+    let pinged = |o: &Output| {
+        let Output::Send { to: Destination::Member { id, .. }, body: Some(Body::Ping(ping)) } = o else {
+            return None;
+        };
+        Some((*id, *ping))
     };
     let (target, ping) = outputs(&mut membership).iter().find_map(pinged).unwrap();
     membership.handle_timeout(at(450));
@@ -306,11 +306,8 @@ fn former_peers_and_seeds_are_asked_until_somebody_is_met() {
     for millis in (0..30_000).step_by(100) {
         membership.handle_timeout(at(millis));
         for output in outputs(&mut membership) {
-            match output {
-                Output::Send { body: Some(Body::Join(_)), .. } => joins += 1,
-                Output::Unanswered => complaints += 1,
-                _ => {}
-            }
+            joins += u32::from(matches!(output, Output::Send { body: Some(Body::Join(_)), .. }));
+            complaints += u32::from(matches!(output, Output::Unanswered));
         }
     }
     assert!((10..40).contains(&joins), "{joins}");
