@@ -11,15 +11,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::address::{self, Address};
-use super::clock::{Clock, unix_now};
 use super::datadir::DataDir;
 use super::event_loop::{Leaving, Node};
 use super::listeners::{self, Listeners};
 use super::local_services::LocalServices;
 use super::machine::{self, Machine};
-use super::{RunError, entropy, load_task, store_task};
+use super::{RunError, load_task, store_task};
 use crate::admin::{Journal, Token};
+use crate::clock::{Clock, unix_now};
 use crate::config::{Config, Secret};
+use crate::entropy;
 use crate::id::{Identity, NodeId};
 use crate::mesh::{Boot, Config as MeshConfig, Mesh, StoreConfig};
 use crate::metrics::Metrics;
