@@ -6,12 +6,16 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | programs | `dev`, `cli` |
+//! | programs | `cli`, then `dev` |
 //! | the loop | `node` |
-//! | the world | `transport`, `router::proxy`, `probe::checker`, `summary::stores`, `admin`, `config` |
+//! | the world | `admin`, `router::proxy`, `probe::checker` |
+//! | settings | `config` |
+//! | the outside | `transport`, `summary::stores` |
+//! | instruments | `metrics`, `clock`, `entropy` |
 //! | composition | [`mesh`] |
 //! | machines | [`membership`], [`gossip`], [`election`], [`summary`], [`router`], [`probe`] |
-//! | values | [`view`], [`wire`], [`manifest`], [`id`], [`time`] |
+//! | encoding | [`wire`] |
+//! | values | [`view`], [`manifest`], [`id`], [`time`] |
 
 pub mod election;
 pub mod gossip;
@@ -31,9 +35,13 @@ pub mod admin;
 #[cfg(feature = "net")]
 pub mod cli;
 #[cfg(feature = "net")]
+pub mod clock;
+#[cfg(feature = "net")]
 pub mod config;
 #[cfg(feature = "net")]
 pub mod dev;
+#[cfg(feature = "net")]
+pub mod entropy;
 #[cfg(feature = "net")]
 pub mod metrics;
 #[cfg(feature = "net")]

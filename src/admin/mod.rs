@@ -23,10 +23,10 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::id::ServiceName;
 use crate::metrics::Metrics;
-use crate::node::clock::Clock;
 use crate::view::View;
 
 pub use journal::{

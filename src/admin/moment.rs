@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::node::clock::{self, Clock};
+use crate::clock::{self, Clock};
 use crate::time::{Duration, Instant};
 
 /// One reading of both clocks. Take one per answer, so that its times agree with each other.

@@ -5,8 +5,8 @@ use comfy_table::{Cell, Table};
 use jiff::Timestamp;
 
 use crate::admin::Moment;
+use crate::clock;
 use crate::id::NodeId;
-use crate::node::clock;
 
 /// Shown where nothing is known.
 pub(super) const UNKNOWN: &str = "-";

@@ -13,10 +13,10 @@ use super::*;
 use crate::admin::fixture::{UNIX, edit, edit_member, id, view};
 use crate::admin::model::{Services, Worker};
 use crate::admin::{self, Journal, State};
+use crate::clock::Clock;
 use crate::manifest::{Route, Split};
 use crate::mesh::Event;
 use crate::metrics::Metrics;
-use crate::node::clock::Clock;
 use crate::view::View;
 
 /// A node's admin API.

@@ -13,8 +13,8 @@ use super::client::{Admin, Client, Leader, Worker};
 use super::node::{Launch, Node, Ready};
 use super::plan::{NodePlan, plan};
 use super::services::Sample;
-use crate::node::{clock, entropy};
 use crate::time::Duration;
+use crate::{clock, entropy};
 
 /// The name of the cluster.
 pub(super) const CLUSTER: &str = "dev";

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::node::clock::Clock;
+use crate::clock::Clock;
 use crate::time::{Duration, Instant};
 
 /// Prints lines and verdicts, and remembers whether any check failed.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, anyhow};
 
-use crate::node::clock::Clock;
+use crate::clock::Clock;
 use crate::time::{Duration, Instant};
 
 /// Between two looks; short enough that a printed time is right to a few milliseconds.

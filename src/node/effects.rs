@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::clock::unix_now;
 use super::event_loop::{Leaving, Node};
 use super::log;
+use crate::clock::unix_now;
 use crate::config::HostPort;
 use crate::id::{NodeId, ServiceName};
 use crate::manifest::Health;

@@ -10,11 +10,11 @@ use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval, sleep_u
 use tokio_util::task::TaskTracker;
 
 use super::address::Address;
-use super::clock::{Clock, unix_now};
 use super::datadir::DataDir;
 use super::local_services::LocalServices;
 use super::published::Published;
 use crate::admin::{Command, Journal};
+use crate::clock::{Clock, unix_now};
 use crate::config::Config;
 use crate::id::ServiceName;
 use crate::mesh::{Input, LocalChange, Mesh, RequestId};

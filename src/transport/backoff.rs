@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use tokio::time::Instant;
 
+use crate::entropy;
 use crate::mesh::LinkFailure;
-use crate::node::entropy;
 use crate::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(100);

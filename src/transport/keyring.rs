@@ -7,7 +7,7 @@ use aws_lc_rs::{error::Unspecified, hkdf, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::node::entropy;
+use crate::entropy;
 
 /// Keys that one keyring may hold; a rotation needs two.
 const MAX_KEYS: usize = 8;

@@ -4,8 +4,8 @@ use aws_lc_rs::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 use aws_lc_rs::error::Unspecified;
 
 use super::keyring::Keyring;
+use crate::entropy;
 use crate::id::IdHash;
-use crate::node::entropy;
 use crate::wire::{MAX_DATAGRAM_LEN, MAX_PACKET_LEN, SEAL_OVERHEAD, WIRE_VERSION};
 
 /// Version, key id, seal nonce and counter.

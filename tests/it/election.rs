@@ -4,8 +4,8 @@ use std::net::{TcpListener, UdpSocket};
 
 use anyhow::{Context, ensure};
 use futures_util::future::try_join_all;
+use meshnode::clock;
 use meshnode::dev::services::{Kind, Sample};
-use meshnode::node::clock;
 
 use crate::support::{DEATH, SOON, World, eventually, one_mesh};
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::{TcpStream, UdpSocket};
 
 use anyhow::{Context, ensure};
-use meshnode::node::entropy;
+use meshnode::entropy;
 
 use crate::support::{DEATH, SOON, World, eventually, one_mesh};
 

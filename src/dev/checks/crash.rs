@@ -5,9 +5,9 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::DEATH_DEADLINE;
+use crate::clock::Clock;
 use crate::dev::mesh::LocalMesh;
 use crate::dev::wait::eventually;
-use crate::node::clock::Clock;
 use crate::time::Instant;
 
 /// Kills the node and waits until no other lists an instance on it.

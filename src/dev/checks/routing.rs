@@ -5,8 +5,8 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
+use crate::clock::Clock;
 use crate::dev::mesh::LocalMesh;
-use crate::node::clock::Clock;
 use crate::time::Instant;
 
 pub(super) async fn elsewhere(mesh: &LocalMesh) -> anyhow::Result<String> {

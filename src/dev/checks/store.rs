@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{JOIN_DEADLINE, STORE_DEADLINE};
+use crate::clock;
 use crate::dev::mesh::{CLUSTER, Formed, LocalMesh};
 use crate::dev::wait::eventually;
-use crate::node::clock;
 
 /// The fields of the summary that are checked.
 #[derive(Debug, Deserialize)]

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{DataDir, DataDirError, files};
 use crate::config::{ClusterKeySource, Config, IdentitySource, Secret};
+use crate::entropy;
 use crate::id::Identity;
-use crate::node::entropy;
 use crate::transport::{ClusterKey, Keyring};
 
 const IDENTITY_SALT: &[u8] = b"meshnode/1 identity";

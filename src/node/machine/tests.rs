@@ -1,7 +1,7 @@
 //! The figures of this machine, and what they cost.
 
 use super::*;
-use crate::node::clock::Clock;
+use crate::clock::Clock;
 use crate::time::Duration;
 
 #[test]

@@ -13,7 +13,7 @@ use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::sync::mpsc;
 
 use super::headers;
-use crate::node::clock::{Clock, unix_now};
+use crate::clock::{Clock, unix_now};
 use crate::time::Instant;
 
 /// Lines that wait to be written; further ones are dropped and counted.

@@ -11,8 +11,8 @@ use super::exit::{Broken, Outbound};
 use super::reply::Failure;
 use super::upload::{Progress, Upload};
 use super::{Shared, headers, inbound, stream};
+use crate::clock::Clock;
 use crate::mesh::LinkFailure;
-use crate::node::clock::Clock;
 use crate::router::{ExitLoad, Outcome, Phase, Pick, Reason, Refusal};
 use crate::time::{Duration, Instant, earliest};
 

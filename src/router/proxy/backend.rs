@@ -19,9 +19,9 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::body::ProxyBody;
+use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::manifest::Protocol;
-use crate::node::clock::Clock;
 use crate::time::{Duration, Instant};
 
 /// How long a connection stays unused before it is closed: less than the keep-alive of common servers, so that it

@@ -14,10 +14,10 @@ use super::backend::{Backends, ConnectFailure, Connection, Http1, Origin, locked
 use super::body::{End, ProxyBody, Watched, empty};
 use super::tunnel::TunnelBody;
 use super::{headers, stream};
+use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::id::ServiceName;
 use crate::manifest::HostPolicy;
-use crate::node::clock::Clock;
 use crate::router::Reason;
 use crate::time::Duration;
 

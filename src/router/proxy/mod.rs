@@ -24,10 +24,10 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use crate::clock::Clock;
+use crate::entropy;
 use crate::id::{NodeId, ServiceName};
 use crate::metrics::Metrics;
-use crate::node::clock::Clock;
-use crate::node::entropy;
 use crate::router::Router;
 use crate::transport::Links;
 use crate::view::View;

@@ -29,7 +29,7 @@ use super::headers::{self, Sender};
 use super::reply::Failure;
 use super::target::{BadTarget, Target, classify, host_of};
 use super::{Active, Proxy};
-use crate::node::clock::unix_now;
+use crate::clock::unix_now;
 
 /// The read-only part of the admin API that the edge listener answers.
 pub type AdminReads = axum::Router;

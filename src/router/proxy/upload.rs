@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::body::{BoxError, End, ProxyBody, Watched, full};
 use super::exit::is_idempotent;
 use super::reply::Failure;
-use crate::node::clock::Clock;
+use crate::clock::Clock;
 use crate::time::{Duration, Instant};
 
 /// The largest body that is kept for another try.

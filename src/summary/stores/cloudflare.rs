@@ -12,7 +12,7 @@ use url::Url;
 
 use super::super::{StoreFailure, StoreReply};
 use super::connection::{Answer, Connection, ConnectionError, authority};
-use crate::node::clock;
+use crate::clock;
 use crate::time::Duration;
 
 /// Where the API is unless configured otherwise.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::{StoreFailure, StoreReply};
 use super::MAX_ANSWER_LEN;
-use crate::node::clock;
+use crate::clock;
 
 /// A summary in a file. It is replaced in one step, so readers see the old or the new one.
 #[derive(Debug)]

@@ -358,7 +358,7 @@ fn the_same_place_has_the_same_id_and_another_one_has_not() {
 }
 
 fn clock_seconds() -> u64 {
-    crate::node::clock::unix_now().as_secs()
+    crate::clock::unix_now().as_secs()
 }
 
 #[test]

@@ -16,7 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use meshnode::dev::client::Client;
 use meshnode::dev::wait;
-use meshnode::node::entropy;
+use meshnode::entropy;
 use tempfile::TempDir;
 
 /// Until what needs no timer of the protocol has happened, on a busy machine.

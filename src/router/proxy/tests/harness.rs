@@ -17,11 +17,11 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::clock::Clock;
 use crate::config::{Check, ServiceConfig};
 use crate::id::{Identity, ManifestVersion, NodeId, ServiceName, Version};
 use crate::manifest::{Capabilities, Health, HostPolicy, Manifest, Protocol, Service, Standing, Timeouts};
 use crate::metrics::Metrics;
-use crate::node::clock::Clock;
 use crate::router::proxy::{Proxy, ProxyConfig, Sources};
 use crate::time::Instant;
 use crate::transport::{Keyring, Transport, TransportConfig};
