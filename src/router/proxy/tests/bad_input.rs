@@ -131,12 +131,7 @@ async fn contradictory_framing_smuggles_nothing() {
         let request = format!(
             "POST /api/service/echo/first HTTP/1.1\r\nhost: here\r\n{framing}\r\n0\r\n\r\n{smuggled}"
         );
-        let mut stream = tokio::net::TcpStream::connect(nodes[0].ingress).await.unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
-        tokio::io::AsyncWriteExt::shutdown(&mut stream).await.unwrap();
-        let mut answer = Vec::new();
-        let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await;
-        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let answer = raw(nodes[0].ingress, request).await;
         let seen = seen.lock().unwrap().clone();
         assert!(seen.len() <= 1, "{framing:?}: the service saw {seen:?}, the client {answer:?}");
         assert!(seen.iter().all(|(path, both)| path == "/first" && !both), "{framing:?}: {seen:?}");
