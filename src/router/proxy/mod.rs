@@ -10,6 +10,7 @@ mod entry;
 mod exit;
 mod headers;
 mod inbound;
+mod ongoing;
 mod reply;
 mod resources;
 mod serve;

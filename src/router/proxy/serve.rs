@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::time::Duration;
 
-use http::header::{ALLOW, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::header::{ALLOW, CONNECTION, HeaderValue, TRANSFER_ENCODING};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -218,8 +218,16 @@ impl Front {
         let shared = self.proxy.shared.clone();
         let client = peer.ip().to_canonical();
         let log = shared.access_log.as_ref().map(|log| Entry::begin(log, shared.clock, client, &request));
-        let response =
-            self.checked(request, client).await.unwrap_or_else(|failure| failure.into_response(false));
+        let version = request.version();
+        let response = self.checked(request, client).await.unwrap_or_else(|failure| {
+            let malformed = failure.status == StatusCode::BAD_REQUEST && version < Version::HTTP_2;
+            let mut response = failure.into_response(false);
+            if malformed {
+                // Others on the way may have read it differently, so nothing that follows can be trusted.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        });
         Ok(tracked(response, log, active))
     }
 
@@ -231,6 +239,7 @@ impl Front {
     ) -> Result<Response<ProxyBody>, Failure> {
         let proxy = &self.proxy;
         check_head(request.headers(), request.uri(), proxy.shared.config.max_header)?;
+        check_framing(request.headers())?;
         let host = host_of(&request).map_err(Failure::bad_request)?;
         let target = match classify(&request, &host, &proxy.shared.config.mesh_domain) {
             Ok(target) => target,
@@ -286,6 +295,16 @@ fn check_head(headers: &HeaderMap, uri: &http::Uri, max: usize) -> Result<(), Fa
         return Err(Failure::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "header_too_large", message));
     }
     Ok(())
+}
+
+/// The only transfer coding that means the same to everyone is `chunked`, once.
+fn check_framing(headers: &HeaderMap) -> Result<(), Failure> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        (Some(_), _) => Err(Failure::bad_request("the only Transfer-Encoding that is accepted is chunked")),
+    }
 }
 
 fn nothing_here() -> Failure {

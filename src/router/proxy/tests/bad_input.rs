@@ -106,6 +106,7 @@ async fn contradictory_framing_smuggles_nothing() {
         "transfer-encoding: chunked\r\ncontent-length: 6\r\n",
         "transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n",
         "transfer-encoding: identity, chunked\r\n",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
         "transfer-encoding: xchunked\r\n",
         "transfer-encoding : chunked\r\n",
         "transfer-encoding: chunked\r\n transfer-encoding: x\r\n",

@@ -26,6 +26,17 @@ async fn counting() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
     (addr, count)
 }
 
+/// Requests with a body of five bytes, all under way together, so that every instance gets some.
+async fn at_once(count: usize, node: &Node, line: &'static str) -> Vec<String> {
+    let ingress = node.ingress;
+    let asking = (0..count).map(|_| tokio::spawn(ask(ingress, line, "", "hello")));
+    let mut answers = Vec::new();
+    for asked in asking.collect::<Vec<_>>() {
+        answers.push(asked.await.unwrap());
+    }
+    answers
+}
+
 #[tokio::test]
 async fn a_large_post_loses_nothing_when_instances_refuse_connections() {
     let (good, count) = counting().await;
@@ -69,14 +80,11 @@ async fn a_broken_answer_is_repeated_when_that_is_harmless_and_only_then() {
     let (good, count) = counting().await;
     let broken = canned("HTTP/1.1 200").await;
     let nodes = mesh(vec![vec![], vec![service("s", broken)], vec![service("s", good)]]).await;
-    let mut repeated = 0;
-    for _ in 0..6 {
-        let answer = ask(nodes[0].ingress, "PUT /api/service/s/", "", "hello").await;
-        assert_eq!((status(&answer), body(&answer)), (200, "5"), "{answer}");
-        repeated += usize::from(header(&answer, "x-mesh-attempts") == Some("2"));
-    }
+    let answers = at_once(8, &nodes[0], "PUT /api/service/s/").await;
+    assert!(answers.iter().all(|answer| (status(answer), body(answer)) == (200, "5")), "{answers:?}");
+    let repeated = answers.iter().filter(|answer| header(answer, "x-mesh-attempts") == Some("2")).count();
     assert!(repeated > 0, "the broken instance was never tried");
-    assert_eq!(count.load(Ordering::SeqCst), 6);
+    assert_eq!(count.load(Ordering::SeqCst), 8);
 
     let nodes = mesh(vec![vec![], vec![service("s", broken)]]).await;
     let answer = ask(nodes[0].ingress, "POST /api/service/s/", "", "hello").await;
@@ -89,15 +97,10 @@ async fn a_started_post_is_never_repeated() {
     let (good, count) = counting().await;
     let broken = canned("").await;
     let nodes = mesh(vec![vec![], vec![service("s", broken)], vec![service("s", good)]]).await;
-    let (mut served, mut failed) = (0, 0);
-    for _ in 0..12 {
-        let answer = ask(nodes[0].ingress, "POST /api/service/s/", "", "hello").await;
-        match status(&answer) {
-            200 => served += 1,
-            502 => failed += 1,
-            other => panic!("{other}: {answer}"),
-        }
-    }
+    let answers = at_once(8, &nodes[0], "POST /api/service/s/").await;
+    let of = |code| answers.iter().filter(|answer| status(answer) == code).count();
+    let (served, failed) = (of(200), of(502));
+    assert_eq!(served + failed, 8, "{answers:?}");
     assert!(failed > 0, "the broken instance was never tried");
     assert_eq!(count.load(Ordering::SeqCst), served);
 }

@@ -214,7 +214,10 @@ async fn connections_to_a_service_are_kept_and_shared() {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             count.fetch_add(1, Ordering::SeqCst);
-            let service = service_fn(|_| async { Ok::<_, Infallible>(Response::new("ok".to_owned())) });
+            let service = service_fn(|request: Request<Incoming>| async {
+                let _ = request.into_body().collect().await;
+                Ok::<_, Infallible>(Response::new("ok".to_owned()))
+            });
             tokio::spawn(
                 hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
             );
