@@ -17,7 +17,7 @@ use super::reply::{self, Failure};
 use super::target::{ServiceTarget, single};
 use super::tunnel::client_side;
 use super::upload::{Progress, Upload};
-use super::{Proxy, Shared};
+use super::{Active, Proxy, Shared};
 use crate::metrics::{RequestLabels, ServiceLabels};
 use crate::router::{Ask, MAX_ATTEMPTS, Need, Outcome, Pick, Retry, Tried};
 use crate::time::{Duration, Instant};
@@ -233,7 +233,10 @@ impl Search<'_> {
         let left = (!total.is_zero()).then(|| (self.started + total).since(now));
         let switched = status == StatusCode::SWITCHING_PROTOCOLS;
         let idle = if switched { Duration::ZERO } else { pick.timeouts.idle };
+        // A tunnel outlives the answer that opened it.
+        let tunnelling = switched.then(|| Active::begin(self.shared));
         let on_end = move |end, _| {
+            drop(tunnelling);
             ongoing.finish(match end {
                 End::Complete => Outcome::Answered { status: status.as_u16(), first_byte },
                 End::Broken => Outcome::Broken,

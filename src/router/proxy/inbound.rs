@@ -14,7 +14,7 @@ use super::body::ProxyBody;
 use super::exit::{Admitted, Broken, Outbound};
 use super::reply::Failure;
 use super::stream::{StreamBody, pump};
-use super::{Proxy, headers, target};
+use super::{Active, Proxy, headers, target};
 use crate::id::ServiceName;
 use crate::router::Reason;
 use crate::transport::Proxied;
@@ -26,7 +26,7 @@ impl Proxy {
     /// Serves a request that a member forwarded, until its answer has gone out or the member gave it up.
     pub async fn exit(self, proxied: Proxied) {
         let Proxied { from, request, mut respond } = proxied;
-        let _active = self.enter();
+        let _active = Active::begin(&self.shared);
         let name = service_of(request.headers());
         let admitted = tokio::select! {
             biased;

@@ -155,17 +155,19 @@ impl Proxy {
     fn draining(&self) -> bool {
         self.shared.views.borrow().draining
     }
-
-    fn enter(&self) -> Active {
-        self.shared.active.send_modify(|active| *active += 1);
-        Active { shared: self.shared.clone() }
-    }
 }
 
 /// One request under way.
 #[derive(Debug)]
 struct Active {
     shared: Arc<Shared>,
+}
+
+impl Active {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        shared.active.send_modify(|active| *active += 1);
+        Self { shared: shared.clone() }
+    }
 }
 
 impl Drop for Active {

@@ -214,7 +214,7 @@ impl Front {
         request: Request<Incoming>,
         peer: SocketAddr,
     ) -> Result<Response<ProxyBody>, Infallible> {
-        let active = self.proxy.enter();
+        let active = Active::begin(&self.proxy.shared);
         let shared = self.proxy.shared.clone();
         let client = peer.ip().to_canonical();
         let log = shared.access_log.as_ref().map(|log| Entry::begin(log, shared.clock, client, &request));

@@ -242,3 +242,43 @@ async fn a_request_that_goes_round_in_circles_ends_with_508() {
     assert_eq!(status(&answer), 508, "{answer}");
     assert!(body(&answer).contains("came back"), "{answer}");
 }
+
+#[tokio::test]
+async fn an_answer_that_stalls_is_cut_off_and_not_faked_whole() {
+    let stalls = backend_that_stalls().await;
+    let mut config = service("stalls", stalls);
+    config.timeouts.idle = Duration::from_millis(100);
+    let nodes = mesh(vec![vec![], vec![config]]).await;
+    for node in &nodes {
+        let answer = ask(node.ingress, "GET /api/service/stalls/", "", "").await;
+        assert_eq!((status(&answer), header(&answer, "content-length")), (200, Some("10")), "{answer}");
+        assert_eq!(body(&answer), "half.", "the connection ends where the answer did");
+    }
+}
+
+/// Says that ten bytes come, sends five, and then nothing.
+async fn backend_that_stalls() -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let said = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf.";
+            tokio::io::AsyncWriteExt::write_all(&mut stream, said).await.unwrap();
+            kept.push(stream);
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_their_turn() {
+    let nodes = mesh_with(vec![vec![]], |config| config.max_connections = 1).await;
+    let first = tokio::net::TcpStream::connect(nodes[0].ingress).await.unwrap();
+    let ingress = nodes[0].ingress;
+    let second = tokio::spawn(async move { ask(ingress, "GET /health", "", "").await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!second.is_finished());
+    drop(first);
+    assert_eq!(status(&second.await.unwrap()), 200);
+}
