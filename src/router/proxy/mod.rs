@@ -8,6 +8,7 @@ mod client_io;
 mod edge;
 mod entry;
 mod exit;
+mod front;
 mod headers;
 mod inbound;
 mod ongoing;
@@ -38,7 +39,7 @@ use exit::Exit;
 pub use access_log::AccessLog;
 pub use edge::{EdgeSecrets, InvalidEdgeSecrets};
 pub use exit::Services;
-pub use serve::AdminReads;
+pub use front::AdminReads;
 
 /// Limits and names of the proxy.
 #[derive(Debug, Clone)]
