@@ -152,3 +152,31 @@ async fn bytes_after_a_body_are_a_request_of_their_own() {
     assert!(answer.contains("POST /one") && answer.contains("\n\nabc"), "{answer}");
     assert!(answer.contains("GET /two"), "{answer}");
 }
+
+/// What a member sends over a link is checked as well.
+#[tokio::test]
+async fn an_exit_refuses_loops_strange_paths_and_services_it_does_not_have() {
+    let nodes = mesh(vec![vec![], vec![service("echo", echo().await)]]).await;
+    let addr = nodes[0].views.borrow().member(&nodes[1].id).unwrap().addr.unwrap();
+    for (service, hop, path, code, reason) in [
+        ("echo", "2", "/", 200, None),
+        ("echo", "3", "/", 508, Some("loop")),
+        ("echo", "", "/", 400, Some("bad_request")),
+        ("echo", "1", "/../x", 400, Some("bad_request")),
+        ("other", "1", "/", 503, Some("no_route")),
+        ("http://192.0.2.1/", "1", "/", 400, Some("bad_request")),
+    ] {
+        let link = nodes[0].proxy.shared.links.open(nodes[1].id, addr).await.unwrap();
+        let request = http::Request::get(format!("http://here{path}"))
+            .header("x-mesh-service", service)
+            .header("x-mesh-hop", hop)
+            .body(())
+            .unwrap();
+        let mut link = link.ready().await.unwrap();
+        let response = link.send_request(request, true).unwrap().0.await.unwrap();
+        assert_eq!(response.status(), code, "{service} {hop} {path}");
+        let told = response.headers().get("x-mesh-error").map(|reason| reason.to_str().unwrap());
+        assert_eq!(told, reason, "{service} {hop} {path}");
+        assert_eq!(response.headers().contains_key("x-mesh-retry"), code == 503);
+    }
+}
