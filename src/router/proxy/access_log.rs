@@ -126,6 +126,11 @@ impl Entry {
         Self { log: log.clone(), clock, started: clock.now(), line }
     }
 
+    /// An edge vouched for the client's address.
+    pub(super) const fn sent_by(&mut self, client: IpAddr) {
+        self.line.client = client;
+    }
+
     /// The answer's head is there.
     pub(super) fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok().map(str::to_owned));

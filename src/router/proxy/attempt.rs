@@ -194,7 +194,18 @@ impl Failed {
             Reason::Draining => Outcome::Refused(Refusal::Draining),
             Reason::Saturated => Outcome::Refused(Refusal::Saturated),
             Reason::NoRoute => Outcome::Refused(Refusal::NoRoute),
-            _ => Outcome::ConnectFailed,
+            Reason::VersionMismatch
+            | Reason::ProtocolMismatch
+            | Reason::Left
+            | Reason::Dead
+            | Reason::Unhealthy
+            | Reason::Unknown
+            | Reason::Ejected
+            | Reason::Unroutable
+            | Reason::Suspect
+            | Reason::Degraded
+            | Reason::ConnectFailed
+            | Reason::Timeout => Outcome::ConnectFailed,
         };
         let message = format!("the last instance that was tried did not take the request: {reason}");
         let failure = Failure::unstarted(StatusCode::SERVICE_UNAVAILABLE, reason.as_str(), message);

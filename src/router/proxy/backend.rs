@@ -254,12 +254,12 @@ fn tls_config() -> Result<ClientConfig, rustls::Error> {
 fn classify(error: Box<dyn Error + Send + Sync>) -> ConnectFailure {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error.as_ref());
     while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<io::Error>() {
-            match io.kind() {
-                io::ErrorKind::ConnectionRefused => return ConnectFailure::Refused,
-                io::ErrorKind::TimedOut => return ConnectFailure::TimedOut,
-                _ => {}
-            }
+        let kind = inner.downcast_ref::<io::Error>().map(io::Error::kind);
+        if kind == Some(io::ErrorKind::ConnectionRefused) {
+            return ConnectFailure::Refused;
+        }
+        if kind == Some(io::ErrorKind::TimedOut) {
+            return ConnectFailure::TimedOut;
         }
         cause = inner.source();
     }

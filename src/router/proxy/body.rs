@@ -52,7 +52,7 @@ type OnEnd = Box<dyn FnOnce(End, u64) + Send>;
 pub(super) struct Watched {
     inner: ProxyBody,
     idle: Duration,
-    waiting: Pin<Box<Sleep>>,
+    waiting: Option<Pin<Box<Sleep>>>,
     armed: bool,
     total: Option<Pin<Box<Sleep>>>,
     sent: u64,
@@ -68,9 +68,8 @@ impl Watched {
         on_end: impl FnOnce(End, u64) + Send + 'static,
     ) -> Self {
         let total = total.map(|limit| Box::pin(sleep(limit)));
-        let waiting = Box::pin(sleep(idle));
         let mut watched =
-            Self { inner, idle, waiting, armed: false, total, sent: 0, on_end: Some(Box::new(on_end)) };
+            Self { inner, idle, waiting: None, armed: false, total, sent: 0, on_end: Some(Box::new(on_end)) };
         if watched.inner.is_end_stream() {
             watched.end(End::Complete);
         }
@@ -92,11 +91,11 @@ impl Watched {
         if self.idle.is_zero() {
             return Poll::Pending;
         }
-        if !self.armed {
-            self.waiting.as_mut().set(sleep(self.idle));
-            self.armed = true;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(self.idle)));
+        if !std::mem::replace(&mut self.armed, true) {
+            waiting.as_mut().set(sleep(self.idle));
         }
-        self.waiting.as_mut().poll(cx)
+        waiting.as_mut().poll(cx)
     }
 }
 

@@ -12,12 +12,13 @@ use super::backend::locked;
 use super::body::{End, ProxyBody, Watched, empty};
 use super::exit::{Outbound, absolute, is_idempotent};
 use super::headers::{self, Sender};
+use super::ongoing::Ongoing;
 use super::reply::{self, Failure};
 use super::target::{ServiceTarget, single};
 use super::tunnel::client_side;
 use super::upload::{Progress, Upload};
-use super::{Proxy, Shared};
-use crate::metrics::{InstanceLabels, RequestLabels, ServiceLabels};
+use super::{Active, Proxy, Shared};
+use crate::metrics::{RequestLabels, ServiceLabels};
 use crate::router::{Ask, MAX_ATTEMPTS, Need, Outcome, Pick, Retry, Tried};
 use crate::time::{Duration, Instant};
 
@@ -220,14 +221,10 @@ impl Search<'_> {
         let now = self.shared.clock.now();
         let (status, first_byte) = (response.status(), now.since(self.started));
         ongoing.answered(status, first_byte, retry_after(response.headers()), load);
-        self.shared.metrics.observe_request(
-            self.ask.service,
-            &pick.worker.to_string(),
-            status.as_u16(),
-            first_byte,
-        );
+        let worker = ongoing.worker();
+        self.shared.metrics.observe_request(self.ask.service, worker, status.as_u16(), first_byte);
         let headers = response.headers_mut();
-        headers::set(headers, headers::WORKER, &pick.worker.to_string());
+        headers::set(headers, headers::WORKER, worker);
         headers.insert(headers::ATTEMPTS, HeaderValue::from(attempts));
         if let Some(explanation) = explanation {
             headers::set(headers, headers::EXPLAIN, &explanation);
@@ -236,7 +233,10 @@ impl Search<'_> {
         let left = (!total.is_zero()).then(|| (self.started + total).since(now));
         let switched = status == StatusCode::SWITCHING_PROTOCOLS;
         let idle = if switched { Duration::ZERO } else { pick.timeouts.idle };
+        // A tunnel outlives the answer that opened it.
+        let tunnelling = switched.then(|| Active::begin(self.shared));
         let on_end = move |end, _| {
+            drop(tunnelling);
             ongoing.finish(match end {
                 End::Complete => Outcome::Answered { status: status.as_u16(), first_byte },
                 End::Broken => Outcome::Broken,
@@ -265,64 +265,4 @@ fn switch(response: Response<ProxyBody>, answers: oneshot::Sender<ProxyBody>) ->
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
-}
-
-/// An attempt that the router counts. Dropped without a word, it was cancelled by the client.
-#[derive(Debug)]
-struct Ongoing {
-    shared: std::sync::Arc<Shared>,
-    pick: Pick,
-    labels: InstanceLabels,
-    finished: bool,
-}
-
-impl Ongoing {
-    fn new(shared: std::sync::Arc<Shared>, pick: Pick) -> Self {
-        let labels =
-            InstanceLabels { service: pick.endpoint.service.to_string(), worker: pick.worker.to_string() };
-        shared.metrics.in_flight.get_or_create(&labels).inc();
-        Self { shared, pick, labels, finished: false }
-    }
-
-    fn answered(
-        &mut self,
-        status: StatusCode,
-        first_byte: Duration,
-        retry_after: Option<Duration>,
-        load: Option<crate::router::ExitLoad>,
-    ) {
-        let now = self.shared.clock.now();
-        let mut router = locked(&self.shared.router);
-        if let Some(load) = load {
-            router.report_load(&self.pick.endpoint, load, now);
-        }
-        let ejected = router.answered(&self.pick, status.as_u16(), first_byte, retry_after, now);
-        drop(router);
-        self.note(ejected);
-    }
-
-    fn finish(mut self, outcome: Outcome) {
-        self.end(outcome);
-    }
-
-    fn end(&mut self, outcome: Outcome) {
-        if std::mem::replace(&mut self.finished, true) {
-            return;
-        }
-        self.shared.metrics.in_flight.get_or_create(&self.labels).dec();
-        let ejected = locked(&self.shared.router).finish(&self.pick, outcome, self.shared.clock.now());
-        self.note(ejected);
-    }
-
-    fn note(&self, ejected: Option<Duration>) {
-        if ejected.is_some() {
-            self.shared.metrics.ejections.get_or_create(&self.labels).inc();
-        }
-    }
-}
-
-impl Drop for Ongoing {
-    fn drop(&mut self) {
-        self.end(Outcome::Cancelled);
-    }
 }

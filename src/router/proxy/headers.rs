@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, EXPECT, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, COOKIE, EXPECT, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 
 /// The service that a request is for.
@@ -118,11 +118,22 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, sender: &Sender, host: &str, 
     for name in [FORWARDED, REAL_IP, EXPECT] {
         headers.remove(name);
     }
+    join_cookies(headers);
     set(headers, FORWARDED_FOR, &sender.ip.to_string());
     set(headers, FORWARDED_HOST, host);
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(sender.scheme));
     if let Some(prefix) = prefix {
         set(headers, FORWARDED_PREFIX, prefix);
+    }
+}
+
+/// HTTP/2 may split cookies into lines, HTTP/1.1 may not (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let lines: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, joined);
     }
 }
 

@@ -14,7 +14,7 @@ use super::body::ProxyBody;
 use super::exit::{Admitted, Broken, Outbound};
 use super::reply::Failure;
 use super::stream::{StreamBody, pump};
-use super::{Proxy, headers, target};
+use super::{Active, Proxy, headers, target};
 use crate::id::ServiceName;
 use crate::router::Reason;
 use crate::transport::Proxied;
@@ -26,7 +26,7 @@ impl Proxy {
     /// Serves a request that a member forwarded, until its answer has gone out or the member gave it up.
     pub async fn exit(self, proxied: Proxied) {
         let Proxied { from, request, mut respond } = proxied;
-        let _active = self.enter();
+        let _active = Active::begin(&self.shared);
         let name = service_of(request.headers());
         let admitted = tokio::select! {
             biased;
@@ -63,14 +63,13 @@ impl Proxy {
         request: &Request<RecvStream>,
         name: Option<&ServiceName>,
     ) -> Result<Admitted, Failure> {
-        let hops =
-            request.headers().get(headers::HOP).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
-        if hops.is_none_or(|hops| hops > MAX_HOPS) {
-            return Err(Failure::new(
-                StatusCode::LOOP_DETECTED,
-                "loop",
-                "the request crossed too many nodes",
-            ));
+        match hops(request.headers()) {
+            None => return Err(Failure::bad_request("the request does not say how many links it crossed")),
+            Some(hops) if hops > MAX_HOPS => {
+                let message = "the request crossed too many nodes";
+                return Err(Failure::new(StatusCode::LOOP_DETECTED, "loop", message));
+            }
+            Some(_) => {}
         }
         if target::leads_above(request.uri().path()) {
             return Err(Failure::bad_request("the path leads above its root"));
@@ -87,6 +86,10 @@ impl Proxy {
 fn refusal(reason: Reason) -> Failure {
     let message = format!("this node does not take the request: {reason}");
     Failure::unstarted(StatusCode::SERVICE_UNAVAILABLE, reason.as_str(), message)
+}
+
+fn hops(headers: &HeaderMap) -> Option<u32> {
+    headers.get(headers::HOP)?.to_str().ok()?.parse().ok()
 }
 
 fn service_of(headers: &HeaderMap) -> Option<ServiceName> {

@@ -8,8 +8,10 @@ mod client_io;
 mod edge;
 mod entry;
 mod exit;
+mod front;
 mod headers;
 mod inbound;
+mod ongoing;
 mod reply;
 mod resources;
 mod serve;
@@ -37,7 +39,7 @@ use exit::Exit;
 pub use access_log::AccessLog;
 pub use edge::{EdgeSecrets, InvalidEdgeSecrets};
 pub use exit::Services;
-pub use serve::AdminReads;
+pub use front::AdminReads;
 
 /// Limits and names of the proxy.
 #[derive(Debug, Clone)]
@@ -154,17 +156,19 @@ impl Proxy {
     fn draining(&self) -> bool {
         self.shared.views.borrow().draining
     }
-
-    fn enter(&self) -> Active {
-        self.shared.active.send_modify(|active| *active += 1);
-        Active { shared: self.shared.clone() }
-    }
 }
 
 /// One request under way.
 #[derive(Debug)]
 struct Active {
     shared: Arc<Shared>,
+}
+
+impl Active {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        shared.active.send_modify(|active| *active += 1);
+        Self { shared: shared.clone() }
+    }
 }
 
 impl Drop for Active {

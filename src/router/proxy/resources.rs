@@ -20,14 +20,11 @@ impl Proxy {
             let mut response = Response::new(empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
             response
+        } else if reads(request) {
+            let services = locked(&self.shared.router).services();
+            tagged(request.headers(), json!(services).to_string())
         } else {
-            match only_read(request) {
-                Ok(()) => {
-                    let services = locked(&self.shared.router).services();
-                    tagged(request.headers(), json!(services).to_string())
-                }
-                Err(failure) => failure,
-            }
+            only_reading()
         };
         let headers = response.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -39,16 +36,16 @@ impl Proxy {
 
     /// `GET /.mesh/summary`.
     pub(super) fn summary<B>(&self, request: &Request<B>) -> Response<ProxyBody> {
-        match only_read(request) {
-            Ok(()) => tagged(request.headers(), self.shared.summary.borrow().to_string()),
-            Err(failure) => failure,
+        if !reads(request) {
+            return only_reading();
         }
+        tagged(request.headers(), self.shared.summary.borrow().to_string())
     }
 
     /// `GET /health`.
     pub(super) fn health<B>(&self, request: &Request<B>) -> Response<ProxyBody> {
-        if let Err(failure) = only_read(request) {
-            return failure;
+        if !reads(request) {
+            return only_reading();
         }
         let draining = self.draining();
         let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
@@ -61,15 +58,15 @@ impl Proxy {
     }
 }
 
-/// Refuses what would change something.
-fn only_read<B>(request: &Request<B>) -> Result<(), Response<ProxyBody>> {
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Ok(());
-    }
+fn reads<B>(request: &Request<B>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+fn only_reading() -> Response<ProxyBody> {
     let failure = Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method", "only GET and HEAD are served here");
     let mut response = failure.into_response(false);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-    Err(response)
+    response
 }
 
 /// JSON with a tag of its content; 304 when the caller has it already.

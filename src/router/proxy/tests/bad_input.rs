@@ -106,6 +106,7 @@ async fn contradictory_framing_smuggles_nothing() {
         "transfer-encoding: chunked\r\ncontent-length: 6\r\n",
         "transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n",
         "transfer-encoding: identity, chunked\r\n",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
         "transfer-encoding: xchunked\r\n",
         "transfer-encoding : chunked\r\n",
         "transfer-encoding: chunked\r\n transfer-encoding: x\r\n",
@@ -131,12 +132,7 @@ async fn contradictory_framing_smuggles_nothing() {
         let request = format!(
             "POST /api/service/echo/first HTTP/1.1\r\nhost: here\r\n{framing}\r\n0\r\n\r\n{smuggled}"
         );
-        let mut stream = tokio::net::TcpStream::connect(nodes[0].ingress).await.unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
-        tokio::io::AsyncWriteExt::shutdown(&mut stream).await.unwrap();
-        let mut answer = Vec::new();
-        let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await;
-        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let answer = raw(nodes[0].ingress, request).await;
         let seen = seen.lock().unwrap().clone();
         assert!(seen.len() <= 1, "{framing:?}: the service saw {seen:?}, the client {answer:?}");
         assert!(seen.iter().all(|(path, both)| path == "/first" && !both), "{framing:?}: {seen:?}");
@@ -155,4 +151,32 @@ async fn bytes_after_a_body_are_a_request_of_their_own() {
     assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 2, "{answer}");
     assert!(answer.contains("POST /one") && answer.contains("\n\nabc"), "{answer}");
     assert!(answer.contains("GET /two"), "{answer}");
+}
+
+/// What a member sends over a link is checked as well.
+#[tokio::test]
+async fn an_exit_refuses_loops_strange_paths_and_services_it_does_not_have() {
+    let nodes = mesh(vec![vec![], vec![service("echo", echo().await)]]).await;
+    let addr = nodes[0].views.borrow().member(&nodes[1].id).unwrap().addr.unwrap();
+    for (service, hop, path, code, reason) in [
+        ("echo", "2", "/", 200, None),
+        ("echo", "3", "/", 508, Some("loop")),
+        ("echo", "", "/", 400, Some("bad_request")),
+        ("echo", "1", "/../x", 400, Some("bad_request")),
+        ("other", "1", "/", 503, Some("no_route")),
+        ("http://192.0.2.1/", "1", "/", 400, Some("bad_request")),
+    ] {
+        let link = nodes[0].proxy.shared.links.open(nodes[1].id, addr).await.unwrap();
+        let request = http::Request::get(format!("http://here{path}"))
+            .header("x-mesh-service", service)
+            .header("x-mesh-hop", hop)
+            .body(())
+            .unwrap();
+        let mut link = link.ready().await.unwrap();
+        let response = link.send_request(request, true).unwrap().0.await.unwrap();
+        assert_eq!(response.status(), code, "{service} {hop} {path}");
+        let told = response.headers().get("x-mesh-error").map(|reason| reason.to_str().unwrap());
+        assert_eq!(told, reason, "{service} {hop} {path}");
+        assert_eq!(response.headers().contains_key("x-mesh-retry"), code == 503);
+    }
 }

@@ -26,6 +26,17 @@ async fn counting() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
     (addr, count)
 }
 
+/// Requests with a body of five bytes, all under way together, so that every instance gets some.
+async fn at_once(count: usize, node: &Node, line: &'static str) -> Vec<String> {
+    let ingress = node.ingress;
+    let asking = (0..count).map(|_| tokio::spawn(ask(ingress, line, "", "hello")));
+    let mut answers = Vec::new();
+    for asked in asking.collect::<Vec<_>>() {
+        answers.push(asked.await.unwrap());
+    }
+    answers
+}
+
 #[tokio::test]
 async fn a_large_post_loses_nothing_when_instances_refuse_connections() {
     let (good, count) = counting().await;
@@ -69,14 +80,11 @@ async fn a_broken_answer_is_repeated_when_that_is_harmless_and_only_then() {
     let (good, count) = counting().await;
     let broken = canned("HTTP/1.1 200").await;
     let nodes = mesh(vec![vec![], vec![service("s", broken)], vec![service("s", good)]]).await;
-    let mut repeated = 0;
-    for _ in 0..6 {
-        let answer = ask(nodes[0].ingress, "PUT /api/service/s/", "", "hello").await;
-        assert_eq!((status(&answer), body(&answer)), (200, "5"), "{answer}");
-        repeated += usize::from(header(&answer, "x-mesh-attempts") == Some("2"));
-    }
+    let answers = at_once(8, &nodes[0], "PUT /api/service/s/").await;
+    assert!(answers.iter().all(|answer| (status(answer), body(answer)) == (200, "5")), "{answers:?}");
+    let repeated = answers.iter().filter(|answer| header(answer, "x-mesh-attempts") == Some("2")).count();
     assert!(repeated > 0, "the broken instance was never tried");
-    assert_eq!(count.load(Ordering::SeqCst), 6);
+    assert_eq!(count.load(Ordering::SeqCst), 8);
 
     let nodes = mesh(vec![vec![], vec![service("s", broken)]]).await;
     let answer = ask(nodes[0].ingress, "POST /api/service/s/", "", "hello").await;
@@ -89,15 +97,10 @@ async fn a_started_post_is_never_repeated() {
     let (good, count) = counting().await;
     let broken = canned("").await;
     let nodes = mesh(vec![vec![], vec![service("s", broken)], vec![service("s", good)]]).await;
-    let (mut served, mut failed) = (0, 0);
-    for _ in 0..12 {
-        let answer = ask(nodes[0].ingress, "POST /api/service/s/", "", "hello").await;
-        match status(&answer) {
-            200 => served += 1,
-            502 => failed += 1,
-            other => panic!("{other}: {answer}"),
-        }
-    }
+    let answers = at_once(8, &nodes[0], "POST /api/service/s/").await;
+    let of = |code| answers.iter().filter(|answer| status(answer) == code).count();
+    let (served, failed) = (of(200), of(502));
+    assert_eq!(served + failed, 8, "{answers:?}");
     assert!(failed > 0, "the broken instance was never tried");
     assert_eq!(count.load(Ordering::SeqCst), served);
 }
@@ -205,8 +208,8 @@ async fn a_draining_exit_takes_nothing_new() {
 async fn a_kept_connection_that_the_service_closed_costs_no_request() {
     let echo = canned("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     let nodes = mesh(vec![vec![service("s", echo)]]).await;
-    for _ in 0..10 {
-        let answer = ask(nodes[0].ingress, "GET /api/service/s/", "", "").await;
+    for line in ["GET /api/service/s/", "POST /api/service/s/"].into_iter().cycle().take(60) {
+        let answer = ask(nodes[0].ingress, line, "", "").await;
         assert_eq!((status(&answer), body(&answer)), (200, "ok"), "{answer}");
     }
 }
@@ -238,4 +241,44 @@ async fn a_request_that_goes_round_in_circles_ends_with_508() {
     let answer = ask(nodes[1].ingress, "POST /api/service/loop/", "", "x").await;
     assert_eq!(status(&answer), 508, "{answer}");
     assert!(body(&answer).contains("came back"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_that_stalls_is_cut_off_and_not_faked_whole() {
+    let stalls = backend_that_stalls().await;
+    let mut config = service("stalls", stalls);
+    config.timeouts.idle = Duration::from_millis(100);
+    let nodes = mesh(vec![vec![], vec![config]]).await;
+    for node in &nodes {
+        let answer = ask(node.ingress, "GET /api/service/stalls/", "", "").await;
+        assert_eq!((status(&answer), header(&answer, "content-length")), (200, Some("10")), "{answer}");
+        assert_eq!(body(&answer), "half.", "the connection ends where the answer did");
+    }
+}
+
+/// Says that ten bytes come, sends five, and then nothing.
+async fn backend_that_stalls() -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let said = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf.";
+            tokio::io::AsyncWriteExt::write_all(&mut stream, said).await.unwrap();
+            kept.push(stream);
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_their_turn() {
+    let nodes = mesh_with(vec![vec![]], |config| config.max_connections = 1).await;
+    let first = tokio::net::TcpStream::connect(nodes[0].ingress).await.unwrap();
+    let ingress = nodes[0].ingress;
+    let second = tokio::spawn(async move { ask(ingress, "GET /health", "", "").await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!second.is_finished());
+    drop(first);
+    assert_eq!(status(&second.await.unwrap()), 200);
 }

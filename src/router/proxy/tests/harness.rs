@@ -22,7 +22,7 @@ use crate::config::{Check, ServiceConfig};
 use crate::id::{Identity, ManifestVersion, NodeId, ServiceName, Version};
 use crate::manifest::{Capabilities, Health, HostPolicy, Manifest, Protocol, Service, Standing, Timeouts};
 use crate::metrics::Metrics;
-use crate::router::proxy::{Proxy, ProxyConfig, Sources};
+use crate::router::proxy::{AccessLog, Proxy, ProxyConfig, Sources};
 use crate::time::Instant;
 use crate::transport::{Keyring, Transport, TransportConfig};
 use crate::view::{LeaderView, MemberView, Status, View};
@@ -58,6 +58,19 @@ pub(super) async fn mesh_with(
     services: Vec<Vec<ServiceConfig>>,
     change: impl Fn(&mut ProxyConfig),
 ) -> Vec<Node> {
+    start(services, None, change).await
+}
+
+/// The same, with an access log that they share.
+pub(super) async fn mesh_logged(services: Vec<Vec<ServiceConfig>>, log: AccessLog) -> Vec<Node> {
+    start(services, Some(log), |_| {}).await
+}
+
+async fn start(
+    services: Vec<Vec<ServiceConfig>>,
+    log: Option<AccessLog>,
+    change: impl Fn(&mut ProxyConfig),
+) -> Vec<Node> {
     let mut bound = Vec::new();
     for index in 0..services.len() {
         let stop = CancellationToken::new();
@@ -82,20 +95,28 @@ pub(super) async fn mesh_with(
         .collect();
     members.sort_by_key(|member| member.id);
     let mut nodes = Vec::new();
-    for ((id, transport, incoming, stop), configs) in bound.into_iter().zip(services) {
-        nodes.push(node(id, transport, incoming, stop, configs, &members, &change).await);
+    for (bound, configs) in bound.into_iter().zip(services) {
+        let mut config = ProxyConfig {
+            local: bound.0,
+            mesh_domain: "mesh".to_owned(),
+            max_body: None,
+            max_header: 64 * 1024,
+            max_connections: 512,
+        };
+        change(&mut config);
+        nodes.push(node(bound, configs, &members, config, log.clone()).await);
     }
     nodes
 }
 
+type Bound = (NodeId, Transport, crate::transport::Incoming, CancellationToken);
+
 async fn node(
-    id: NodeId,
-    transport: Transport,
-    mut incoming: crate::transport::Incoming,
-    stop: CancellationToken,
+    (id, transport, mut incoming, stop): Bound,
     configs: Vec<ServiceConfig>,
     members: &[Arc<MemberView>],
-    change: &impl Fn(&mut ProxyConfig),
+    config: ProxyConfig,
+    log: Option<AccessLog>,
 ) -> Node {
     let view = View {
         version: 1,
@@ -110,17 +131,9 @@ async fn node(
     let (services, services_in) = watch::channel(Arc::new(by_name));
     let (summary, summary_in) = watch::channel(Arc::from(r#"{"v":1}"#));
     let (refused_in, refused) = mpsc::channel(16);
-    let mut config = ProxyConfig {
-        local: id,
-        mesh_domain: "mesh".to_owned(),
-        max_body: None,
-        max_header: 64 * 1024,
-        max_connections: 512,
-    };
-    change(&mut config);
     let sources =
         Sources { views: views_in, services: services_in, summary: summary_in, links: transport.links() };
-    let proxy = Proxy::new(config, sources, Clock::start(), Metrics::new(), refused_in, None).unwrap();
+    let proxy = Proxy::new(config, sources, Clock::start(), Metrics::new(), refused_in, log).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ingress = listener.local_addr().unwrap();
     tokio::spawn(proxy.clone().serve_ingress(listener, None, stop.clone()));

@@ -214,7 +214,10 @@ async fn connections_to_a_service_are_kept_and_shared() {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             count.fetch_add(1, Ordering::SeqCst);
-            let service = service_fn(|_| async { Ok::<_, Infallible>(Response::new("ok".to_owned())) });
+            let service = service_fn(|request: Request<Incoming>| async {
+                let _ = request.into_body().collect().await;
+                Ok::<_, Infallible>(Response::new("ok".to_owned()))
+            });
             tokio::spawn(
                 hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
             );
@@ -240,4 +243,32 @@ async fn a_stopped_listener_finishes_what_it_has() {
     let answer = read_until(&mut client, "done").await;
     assert_eq!(status(&answer), 200);
     tokio::time::timeout(SOON, nodes[0].proxy.drained()).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_requests_at_once_do_not_get_each_others_answers() {
+    let echo = echo().await;
+    let nodes = mesh(vec![vec![], vec![service("echo", echo)], vec![service("echo", echo)]]).await;
+    let ingress = nodes[0].ingress;
+    let clients = (0..32).map(|client| {
+        tokio::spawn(async move {
+            let mut stream = TcpStream::connect(ingress).await.unwrap();
+            for turn in 0..10 {
+                let method = ["POST", "PUT"][turn % 2];
+                let said = format!("<{client}-{turn}>");
+                let request = format!(
+                    "{method} /api/service/echo/ HTTP/1.1\r\nhost: here\r\ncontent-length: {}\r\n\r\n{said}",
+                    said.len()
+                );
+                stream.write_all(request.as_bytes()).await.unwrap();
+                let answer = read_until(&mut stream, ">").await;
+                assert_eq!(status(&answer), 200, "{answer}");
+                assert!(answer.ends_with(&said), "{said} got {answer}");
+            }
+        })
+    });
+    for client in clients.collect::<Vec<_>>() {
+        client.await.unwrap();
+    }
+    eventually("nothing is under way", || nodes.iter().all(|node| node.proxy.in_flight() == 0)).await;
 }

@@ -1,0 +1,79 @@
+//! An attempt under way, as the router and the metrics count it.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::Shared;
+use super::backend::locked;
+use crate::metrics::InstanceLabels;
+use crate::router::{ExitLoad, Outcome, Pick};
+use crate::time::Duration;
+
+/// An attempt that the router counts. Dropped without a word, it was cancelled by the client.
+#[derive(Debug)]
+pub(super) struct Ongoing {
+    shared: Arc<Shared>,
+    pick: Pick,
+    labels: InstanceLabels,
+    finished: bool,
+}
+
+impl Ongoing {
+    /// The router has begun to count it.
+    pub(super) fn new(shared: Arc<Shared>, pick: Pick) -> Self {
+        let labels =
+            InstanceLabels { service: pick.endpoint.service.to_string(), worker: pick.worker.to_string() };
+        shared.metrics.in_flight.get_or_create(&labels).inc();
+        Self { shared, pick, labels, finished: false }
+    }
+
+    /// The head of an answer came.
+    pub(super) fn answered(
+        &mut self,
+        status: StatusCode,
+        first_byte: Duration,
+        retry_after: Option<Duration>,
+        load: Option<ExitLoad>,
+    ) {
+        let now = self.shared.clock.now();
+        let mut router = locked(&self.shared.router);
+        if let Some(load) = load {
+            router.report_load(&self.pick.endpoint, load, now);
+        }
+        let ejected = router.answered(&self.pick, status.as_u16(), first_byte, retry_after, now);
+        drop(router);
+        self.note(ejected);
+    }
+
+    /// The worker that works on it.
+    pub(super) fn worker(&self) -> &str {
+        &self.labels.worker
+    }
+
+    /// It is over.
+    pub(super) fn finish(mut self, outcome: Outcome) {
+        self.end(outcome);
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        self.shared.metrics.in_flight.get_or_create(&self.labels).dec();
+        let ejected = locked(&self.shared.router).finish(&self.pick, outcome, self.shared.clock.now());
+        self.note(ejected);
+    }
+
+    fn note(&self, ejected: Option<Duration>) {
+        if ejected.is_some() {
+            self.shared.metrics.ejections.get_or_create(&self.labels).inc();
+        }
+    }
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        self.end(Outcome::Cancelled);
+    }
+}

@@ -1,0 +1,78 @@
+//! The edge listener: signed requests only, and what edges may read of the admin API.
+
+use aws_lc_rs::hmac;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use super::harness::*;
+use crate::clock::unix_now;
+use crate::router::proxy::EdgeSecrets;
+
+fn signed(method: &str, target: &str, nonce: &str, service: &str) -> String {
+    let t = unix_now().as_secs();
+    let text = format!("{t}\n{nonce}\n{method}\n{target}\nhere\n192.0.2.7\n{service}\n\n");
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"0123456789abcdef"), text.as_bytes());
+    let sig: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("x-mesh-edge: kid=k,t={t},n={nonce},ip=192.0.2.7,sig={sig}\r\nx-forwarded-proto: https\r\n")
+}
+
+#[tokio::test]
+async fn only_signed_requests_pass_the_edge_listener() {
+    let nodes = mesh(vec![vec![], vec![service("echo", echo().await)]]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let edge = listener.local_addr().unwrap();
+    let secrets = EdgeSecrets::parse("k:MDEyMzQ1Njc4OWFiY2RlZg==").unwrap();
+    let admin =
+        axum::Router::new().route("/api/admin/workers", get(async || "[]")).fallback(async || "secret");
+    let serving =
+        nodes[0].proxy.clone().serve_edge(listener, None, secrets, Some(admin), nodes[0].stop.clone());
+    tokio::spawn(serving);
+
+    assert_eq!(status(&ask(edge, "GET /health", "", "").await), 200);
+    let unsigned = ask(edge, "POST /api/service/echo/", "", "x").await;
+    assert_eq!((status(&unsigned), header(&unsigned, "x-mesh-error")), (403, Some("edge_signature")));
+    assert_eq!(header(&unsigned, "x-mesh-retry"), Some("1"));
+    assert!(header(&unsigned, "date").is_some(), "{unsigned}");
+
+    let target = "/api/service/echo/a%20b?c=d";
+    let headers = signed("POST", target, "n1", "");
+    let answer = ask(edge, &format!("POST {target}"), &headers, "x").await;
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert!(body(&answer).contains("\nx-forwarded-for: 192.0.2.7\n"), "{answer}");
+    assert!(body(&answer).contains("\nx-forwarded-proto: https\n"), "{answer}");
+    assert!(!body(&answer).contains("x-mesh-edge"), "{answer}");
+    let again = ask(edge, &format!("POST {target}"), &headers, "x").await;
+    assert_eq!(header(&again, "x-mesh-error"), Some("edge_signature"), "a nonce is good once");
+
+    let workers =
+        ask(edge, "GET /api/admin/workers", &signed("GET", "/api/admin/workers", "n2", ""), "").await;
+    assert_eq!((status(&workers), body(&workers)), (200, "[]"), "{workers}");
+    for (index, (method, path)) in
+        [("GET", "/api/admin/leader"), ("POST", "/api/admin/workers"), ("POST", "/api/admin/leave")]
+            .into_iter()
+            .enumerate()
+    {
+        let headers = signed(method, path, &format!("m{index}"), "");
+        let answer = ask(edge, &format!("{method} {path}"), &headers, "").await;
+        assert_eq!(status(&answer), 404, "{method} {path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_access_log_has_a_line_for_each_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("access.log");
+    let log = crate::router::proxy::AccessLog::open(path.to_str().unwrap()).await.unwrap();
+    let nodes = mesh_logged(vec![vec![service("echo", echo().await)]], log).await;
+    ask(nodes[0].ingress, "POST /api/service/echo/x?secret=1", "", "hello").await;
+    ask(nodes[0].ingress, "GET /nothing", "", "").await;
+    let lines = || std::fs::read_to_string(&path).unwrap_or_default();
+    eventually("two lines", || lines().lines().count() == 2).await;
+    let lines: Vec<serde_json::Value> =
+        lines().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["path"], "/api/service/echo/x", "no query: it may hold secrets");
+    assert_eq!((&lines[0]["method"], &lines[0]["status"]), (&"POST".into(), &200.into()));
+    assert_eq!(lines[0]["worker"], nodes[0].id.to_string());
+    assert!(lines[0]["bytes"].as_u64().unwrap() > 10 && lines[0]["ms"].as_f64().unwrap() > 0.0);
+    assert_eq!((&lines[1]["status"], &lines[1]["error"]), (&404.into(), &"not_found".into()));
+}
