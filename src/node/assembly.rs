@@ -81,7 +81,7 @@ pub(super) async fn assemble(
     let metrics = Metrics::new();
     let Foundation { data_dir, identity, keyring, boot } = Foundation::lay(&config)?;
     let (id, epoch) = (identity.id(), boot.epoch);
-    let cluster_id = keyring.cluster_id(&config.cluster);
+    let (cluster_id, key_id) = (keyring.cluster_id(&config.cluster), keyring.sealing().id());
     let listeners = Listeners::bind(&config).await?;
     let transport = TransportConfig {
         bind: config.bind,
@@ -168,6 +168,7 @@ pub(super) async fn assemble(
         address,
         services,
         epoch,
+        key_id,
         views,
         summary,
         commands,

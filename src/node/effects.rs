@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::clock::unix_now;
 use super::event_loop::{Leaving, Node};
-use super::log;
+use super::log::{self, Joins};
 use crate::config::HostPort;
 use crate::id::{NodeId, ServiceName};
 use crate::manifest::Health;
@@ -104,7 +104,8 @@ impl Node {
         let view = self.mesh.view(self.clock.now());
         self.publish(Arc::clone(&view));
         for event in events {
-            log::event(&event, &view);
+            let joins = Joins { seeds: &self.seeds, cluster: &self.config.cluster, key_id: self.key_id };
+            log::event(&event, &view, &joins);
             self.metrics.observe_event(&event);
             self.journal.record(&event, unix_now());
             if let Event::EpochBehind { known } = event {

@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::probe::checker::Checker;
 use crate::router::proxy::Proxy;
 use crate::summary::StoreCall;
-use crate::transport::{Hint, LinkRequest, Received, Transport};
+use crate::transport::{Hint, KeyId, LinkRequest, Received, Transport};
 use crate::view::View;
 
 /// Datagrams that are taken in one turn, so that a flood of them cannot starve the timers.
@@ -69,6 +69,7 @@ pub(super) struct Node {
     pub(super) address: Address,
     pub(super) services: LocalServices,
     pub(super) epoch: u64,
+    pub(super) key_id: KeyId,
     pub(super) views: watch::Sender<Arc<View>>,
     pub(super) summary: watch::Sender<Arc<str>>,
     pub(super) commands: mpsc::Receiver<Command>,
