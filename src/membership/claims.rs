@@ -141,6 +141,15 @@ impl Membership {
         }
     }
 
+    /// A datagram came from a boot of a member that is over: it is told so, as it may have lost its disk, or share its key.
+    pub(super) fn correct(&mut self, from: IdHash, source: SocketAddr, now: Instant) {
+        let Some(claim) = self.members.get(&from).map(|member| member.claim) else { return };
+        if self.may_notify(now) {
+            let fact = Fact::about(from, claim.version, kind_of(claim.status));
+            self.outputs.push_back(Output::Correct { id: from, addr: source, fact });
+        }
+    }
+
     /// What a member must be told about itself before anything else (Lifeguard's buddy system).
     pub(super) fn accusation(&self, subject: IdHash) -> Option<Fact> {
         let member = self.members.get(&subject)?;
@@ -173,7 +182,8 @@ impl Membership {
 
     fn handle_claim_about_self(&mut self, claim: Claim, teller: IdHash, now: Instant) {
         if claim.version.epoch > self.version.epoch {
-            self.outputs.push_back(Output::EpochBehind(claim.version.epoch));
+            let is_alive = claim.status == Status::Alive;
+            self.outputs.push_back(Output::EpochBehind { epoch: claim.version.epoch, is_alive });
             return;
         }
         let is_accusation = claim.status != Status::Alive && claim.version >= self.version;

@@ -90,6 +90,15 @@ pub enum Output {
         /// The message; none carries only facts.
         body: Option<Body>,
     },
+    /// Tell a member what is held about it, at the address that it speaks from.
+    Correct {
+        /// The member.
+        id: IdHash,
+        /// Where it speaks from.
+        addr: SocketAddr,
+        /// What is held.
+        fact: Fact,
+    },
     /// What is held about a member changed (or the member was forgotten).
     Changed(IdHash),
     /// Somebody named a member, or a boot of one, whose manifest is not known here.
@@ -135,7 +144,12 @@ pub enum Output {
     /// Evidence about a member, in a sentence.
     Evidence(NodeId, Arc<str>),
     /// The mesh knows this node at a higher epoch.
-    EpochBehind(u64),
+    EpochBehind {
+        /// The epoch.
+        epoch: u64,
+        /// It holds that boot alive.
+        is_alive: bool,
+    },
     /// A claim broke a rule and was not applied.
     Refused(String),
     /// Nobody answered the joins.

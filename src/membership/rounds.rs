@@ -66,6 +66,7 @@ impl Membership {
         let version = Version { epoch: packet.epoch, incarnation: packet.incarnation };
         let held = self.members.get(&from).map(|member| member.claim.version.epoch);
         if held.is_some_and(|held| packet.epoch < held) {
+            self.correct(from, source, now);
             return;
         }
         if held.is_some_and(|held| packet.epoch > held) {
@@ -163,7 +164,7 @@ impl Membership {
             return;
         }
         if ping.target_epoch > self.version.epoch {
-            self.outputs.push_back(Output::EpochBehind(ping.target_epoch));
+            self.outputs.push_back(Output::EpochBehind { epoch: ping.target_epoch, is_alive: true });
             self.send_nack(sender, ping.token, NackReason::NotMe);
             return;
         }

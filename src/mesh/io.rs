@@ -210,6 +210,11 @@ pub enum Event {
         /// The epoch that the mesh knows.
         known: u64,
     },
+    /// Another process runs with a copy of this node's key, from a later boot; this node went silent.
+    Cloned {
+        /// The epoch of the other one.
+        epoch: u64,
+    },
     /// How evidence about a member came and went, for `why`.
     Evidence {
         /// The member that it is about.

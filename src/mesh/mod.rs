@@ -69,6 +69,8 @@ pub struct Mesh {
     /// The highest epoch of this node that the mesh knew and that was reported.
     epoch_reported: u64,
     draining: bool,
+    /// Another process has this node's key: it is left alone with it.
+    quarantined: bool,
     requests: BTreeMap<RequestId, Pending>,
     next_request: u64,
     persist_peers_at: Option<Instant>,
@@ -117,6 +119,7 @@ impl Mesh {
             stores_differ: false,
             epoch_reported: boot.epoch,
             draining: false,
+            quarantined: false,
             requests: BTreeMap::new(),
             next_request: 0,
             persist_peers_at: None,
@@ -134,6 +137,12 @@ impl Mesh {
 
     /// Something happened. Bad input becomes an [`Event::Refused`].
     pub fn handle(&mut self, input: Input, now: Instant) {
+        if self.quarantined {
+            if matches!(input, Input::Leave) {
+                self.outputs.push_back(Output::Left);
+            }
+            return;
+        }
         match input {
             Input::Tick => self.handle_tick(now),
             Input::Datagram { source, bytes } => self.handle_datagram(source, &bytes, now),
@@ -155,6 +164,9 @@ impl Mesh {
 
     /// When to `handle` a [`Input::Tick`] at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.quarantined {
+            return None;
+        }
         let machines = [
             self.membership.poll_timeout(),
             self.gossip.poll_timeout(),
@@ -228,6 +240,22 @@ impl Mesh {
             }
         }
         self.own.touch();
+    }
+
+    /// The mesh knows this node at a higher epoch than it has.
+    ///
+    /// A node that starts has lost its disk and takes a higher one. One that was part of the mesh cannot have been
+    /// overtaken by itself: if that boot lives, another process runs with a copy of its key. Two that fight over an
+    /// identity would refute each other for ever, so the older boot gives way.
+    fn handle_epoch_behind(&mut self, known: u64, is_alive: bool) {
+        if is_alive && self.gate.is_passed() && known > self.membership.version().epoch {
+            self.quarantined = true;
+            self.note_change();
+            self.event(Event::Cloned { epoch: known });
+        } else if known > self.epoch_reported {
+            self.epoch_reported = known;
+            self.event(Event::EpochBehind { known });
+        }
     }
 
     fn event(&mut self, event: Event) {

@@ -89,6 +89,11 @@ impl Mesh {
 
     /// Fills a packet up with facts, and with the manifests that they name, and puts it out.
     pub(super) fn send(&mut self, to: Destination, body: Option<Body>, now: Instant) {
+        self.send_facts(to, body, Vec::new(), now);
+    }
+
+    /// As `send`; `first` are facts that the recipient must have.
+    pub(super) fn send_facts(&mut self, to: Destination, body: Option<Body>, first: Vec<Fact>, now: Instant) {
         let Version { epoch, incarnation } = self.membership.version();
         let members = u32::try_from(self.membership.live_count()).unwrap_or(u32::MAX);
         let mut packet = Packet {
@@ -96,7 +101,7 @@ impl Mesh {
             epoch,
             incarnation,
             members,
-            facts: Vec::new(),
+            facts: first,
             body: body.map(|body| self.with_root(body)),
             manifests: Vec::new(),
         };
@@ -107,7 +112,7 @@ impl Mesh {
         // A Join goes to a stranger, who learns from its own questions.
         if recipient.is_some() {
             let budget = MAX_PACKET_LEN - packet.encoded_len();
-            packet.facts = self.membership.facts_for(recipient, budget);
+            packet.facts.extend(self.membership.facts_for(recipient, budget));
             let left = MAX_PACKET_LEN - packet.encoded_len();
             packet.manifests = self.manifests_for(&packet.facts, left, now);
         }

@@ -49,6 +49,9 @@ impl Mesh {
         use membership::Output as Out;
         match output {
             Out::Send { to, body } => self.send(to, body, now),
+            Out::Correct { id, addr, fact } => {
+                self.send_facts(super::Destination::Member { id, addr }, None, vec![fact], now);
+            }
             Out::Changed(hash) => self.cover(hash, now),
             Out::Wanted { subject, epoch, teller } => {
                 self.gossip.want(subject, ManifestVersion { epoch, seq: 0 }, teller, now);
@@ -69,12 +72,7 @@ impl Mesh {
             Out::Departed(id) => self.event(Event::Left(id)),
             Out::Refuted(id) => self.event(Event::Refuted(id)),
             Out::Evidence(subject, text) => self.event(Event::Evidence { subject, text }),
-            Out::EpochBehind(known) => {
-                if known > self.epoch_reported {
-                    self.epoch_reported = known;
-                    self.event(Event::EpochBehind { known });
-                }
-            }
+            Out::EpochBehind { epoch, is_alive } => self.handle_epoch_behind(epoch, is_alive),
             Out::Refused(reason) => self.event(Event::Refused { what: Refused::Claim, reason }),
             Out::Unanswered => self.event(Event::JoinUnanswered),
             Out::Left => self.outputs.push_back(Output::Left),

@@ -34,8 +34,8 @@ impl Mesh {
             local: self.id,
             members,
             leader: self.leader_view(now),
-            ready: self.gate.is_passed() && !self.draining,
-            draining: self.draining,
+            ready: self.gate.is_passed() && !self.draining && !self.quarantined,
+            draining: self.draining || self.quarantined,
         }
     }
 

@@ -227,6 +227,7 @@ const fn event_kind(event: &Event) -> &'static str {
         Event::ManifestTooLarge(_) => "manifest_too_large",
         Event::StoresDiffer => "stores_differ",
         Event::EpochBehind { .. } => "epoch_behind",
+        Event::Cloned { .. } => "cloned",
         Event::Evidence { .. } => "evidence",
     }
 }

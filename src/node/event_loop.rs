@@ -142,7 +142,12 @@ impl Node {
             Wake::Result(input) => self.feed(input),
             Wake::Refused(service) => self.feed(Input::ConnectRefused(service)),
             Wake::Command(command) => self.handle_command(command),
-            Wake::Hint(Hint::EpochBehind { known }) => self.raise_epoch(known),
+            // Once ready, only the mesh itself can tell a lost disk from a copied key.
+            Wake::Hint(Hint::EpochBehind { known }) => {
+                if !self.published.views.borrow().ready {
+                    self.raise_epoch(known);
+                }
+            }
             Wake::Hint(Hint::ReachedAt(ip)) => {
                 if let Some(addr) = self.address.reached_at(ip) {
                     self.feed(Input::Local(LocalChange::Address(addr)));

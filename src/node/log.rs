@@ -46,6 +46,10 @@ pub(super) fn event(event: &Event, view: &View, joins: &Joins<'_>) {
         }
         Event::StoresDiffer => tracing::warn!("members use different shared stores for the summary"),
         Event::EpochBehind { known } => tracing::info!(known, "the mesh knows this node at a higher epoch"),
+        Event::Cloned { epoch } => tracing::error!(
+            epoch,
+            "another process runs with a copy of this node's identity; this one, the older, is silent until it is stopped"
+        ),
         Event::Evidence { subject, text } => {
             tracing::debug!(worker = %subject, name = name(subject), "{text}");
         }

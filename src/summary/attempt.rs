@@ -241,7 +241,6 @@ impl Policy {
         self.record.merge_stored(value.mark(), value.at.0);
         self.persist();
         let Mark { term, seq, .. } = value.mark();
-        tracing::info!(term, seq, nodes = value.nodes.len(), "summary written");
         self.outputs.push_back(Output::Wrote { term, seq, error: None });
         self.last_error = None;
         self.failures = 0;

@@ -86,7 +86,8 @@ pub(super) fn of(event: &Event, view: &View) -> Option<(NodeId, Arc<str>)> {
         | Event::Refused { .. }
         | Event::ManifestTooLarge(_)
         | Event::StoresDiffer
-        | Event::EpochBehind { .. } => return None,
+        | Event::EpochBehind { .. }
+        | Event::Cloned { .. } => return None,
     };
     Some((*subject, text))
 }

@@ -128,6 +128,7 @@ impl Occurrence {
             | Event::ManifestTooLarge(_)
             | Event::StoresDiffer
             | Event::EpochBehind { .. }
+            | Event::Cloned { .. }
             | Event::Evidence { .. } => return None,
         })
     }

@@ -31,6 +31,8 @@ pub(super) struct Cluster {
     pub(super) bytes: usize,
     pub(super) questions: usize,
     disks: BTreeMap<usize, Disk>,
+    /// Nodes that run with another one's key.
+    pub(super) clones: BTreeMap<usize, usize>,
 }
 
 #[derive(Default, Clone)]
@@ -135,6 +137,7 @@ impl Cluster {
             bytes: 0,
             questions: 0,
             disks: BTreeMap::new(),
+            clones: BTreeMap::new(),
         }
     }
 
@@ -167,13 +170,17 @@ impl Cluster {
         seed[0] = u8::try_from(node).unwrap();
         seed[1] = u8::try_from(disk.epoch % 251).unwrap();
         let boot = Boot { epoch: disk.epoch, nonce: disk.epoch * 31 + node as u64, seed };
-        let mesh = Mesh::new(config, identity(node), boot, self.now).unwrap();
+        let mesh = Mesh::new(config, identity(self.key_of(node)), boot, self.now).unwrap();
         let health = Health::Healthy;
         self.nodes.insert(
             node,
             Node { mesh, left: false, health, version: "1.0.0".into(), asked: BTreeMap::new(), next_ask: 0 },
         );
         self.drain(node);
+    }
+
+    fn key_of(&self, node: usize) -> usize {
+        self.clones.get(&node).copied().unwrap_or(node)
     }
 
     pub(super) fn lose_disk(&mut self, node: usize) {
@@ -290,7 +297,7 @@ impl Cluster {
             Output::Request { to, addr: at, id: request, body } => {
                 self.questions += 1;
                 let target = node_at(at);
-                let works = id(target) == to
+                let works = id(self.key_of(target)) == to
                     && self.nodes.contains_key(&target)
                     && !self.cut.contains(&(node, target));
                 if works {
@@ -353,7 +360,7 @@ impl Cluster {
                 node.next_ask += 1;
                 let local = RequestId(request.0 << 16 | node.next_ask & 0xffff);
                 node.asked.insert(local, from);
-                Input::Request { from: id(from), id: local, body }
+                Input::Request { from: id(self.key_of(from)), id: local, body }
             }
             Delivery::Response(request, body) => {
                 Input::Response { id: request, result: body.ok_or(LinkFailure::Unreachable) }

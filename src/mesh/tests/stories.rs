@@ -213,3 +213,20 @@ fn garbage_is_an_event_and_nothing_else() {
     cluster.run(SECOND * 3);
     assert!(cluster.all_hold(&[0, 1], &[0, 1], Status::Alive));
 }
+
+#[test]
+fn of_two_processes_with_one_key_the_older_boot_goes_silent() {
+    let mut cluster = Cluster::of(3);
+    cluster.clones.insert(7, 2);
+    cluster.start(7);
+    cluster.run(SECOND * 30);
+    let cloned =
+        |c: &Cluster, node| c.events.iter().any(|(n, e)| *n == node && matches!(e, Event::Cloned { .. }));
+    assert!(cloned(&cluster, 2) && !cloned(&cluster, 7));
+    assert!(!cluster.view(2).ready && cluster.view(7).ready);
+    let member = cluster.sees(0, 2).unwrap();
+    assert_eq!((member.status, member.addr), (Status::Alive, cluster.view(7).member(&id(2)).unwrap().addr));
+    let version = member.version;
+    cluster.run(SECOND * 30);
+    assert_eq!(cluster.sees(0, 2).unwrap().version, version, "and there is no war of refutations");
+}
