@@ -14,6 +14,9 @@ pub mod node;
 pub mod services;
 pub mod wait;
 
+#[cfg(test)]
+mod tests;
+
 use std::process::ExitCode;
 
 use anyhow::Context;

@@ -1,6 +1,6 @@
 //! Waiting for something to become true, with a deadline and the reason why it is not true yet.
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 
 use crate::clock::Clock;
 use crate::time::{Duration, Instant};
@@ -17,15 +17,15 @@ pub async fn eventually<T>(
     mut probe: impl AsyncFnMut() -> anyhow::Result<T>,
 ) -> anyhow::Result<(T, Duration)> {
     let clock = Clock::start();
+    let elapsed = || clock.now().since(Instant::ORIGIN);
     let mut reason = anyhow!("the first look did not end");
-    loop {
-        let elapsed = clock.now().since(Instant::ORIGIN);
-        let left = deadline.saturating_sub(elapsed);
-        match tokio::time::timeout(left, probe()).await {
-            Ok(Ok(seen)) => return Ok((seen, clock.now().since(Instant::ORIGIN))),
+    while elapsed() < deadline {
+        match tokio::time::timeout(deadline.saturating_sub(elapsed()), probe()).await {
+            Ok(Ok(seen)) => return Ok((seen, elapsed())),
             Ok(Err(not_yet)) => reason = not_yet,
-            Err(_) => return Err(reason).with_context(|| format!("not within {} s", deadline.as_secs_f64())),
+            Err(_) => break,
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
+    Err(reason.context(format!("not within {} s", deadline.as_secs_f64())))
 }
