@@ -27,6 +27,7 @@ mod tests;
 pub use args::{Environment, RunArgs};
 pub use error::{ConfigError, Origin, Source};
 pub use file::ConfigFile;
+pub(crate) use parse::{DURATION, duration};
 pub use parse::{HostPort, InvalidHostPort};
 pub use route::{RetryBudgetTable, RouteTable, SplitTable};
 pub use secret::Secret;

@@ -9,7 +9,7 @@ use url::{Host, Url};
 
 use crate::time::Duration;
 
-pub(super) const DURATION: &str = "a duration up to 168h, for example 5s, 250ms or 1m30s";
+pub(crate) const DURATION: &str = "a duration up to 168h, for example 5s, 250ms or 1m30s";
 pub(super) const SIZE: &str = "a number of bytes, for example 65536, 64KiB, 100MiB or 2GiB";
 pub(super) const LISTEN: &str = "IP:PORT, for example 127.0.0.1:8080; port 0 picks one";
 pub(super) const HOST_PORT: &str =
@@ -22,7 +22,7 @@ pub(super) const PATH: &str = "a path";
 /// Longer ones are slips, and would overflow timers.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let duration = Duration::try_from(text.parse::<SignedDuration>().ok()?).ok()?;
     (duration <= LONGEST).then_some(duration)
 }

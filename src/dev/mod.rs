@@ -23,6 +23,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
+use crate::config;
 use crate::time::Duration;
 use mesh::{Formed, LocalMesh};
 use report::{Report, say};
@@ -38,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
     pub nodes: u8,
     /// Check what is claimed, print each verdict, and end within this time, for example 30s
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = budget)]
     pub budget: Option<Duration>,
 }
 
@@ -116,7 +117,6 @@ impl StopSignal {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let seconds = text.strip_suffix('s').and_then(|seconds| seconds.parse().ok());
-    seconds.map(Duration::from_secs).ok_or_else(|| "accepted are seconds, for example 30s".to_owned())
+fn budget(text: &str) -> Result<Duration, String> {
+    config::duration(text).ok_or_else(|| format!("accepted is {}", config::DURATION))
 }
