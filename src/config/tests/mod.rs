@@ -178,8 +178,8 @@ fn addresses_and_sizes_are_read() {
     assert_eq!(shown("fd00::5:7946"), None);
     assert_eq!(parse::size("2GiB"), Some(2 << 30));
     assert_eq!(parse::size("18446744073709551615KiB"), None);
-    assert_eq!(parse::duration("1m30s"), Some(Duration::from_secs(90)));
-    assert_eq!(parse::duration("0s"), Some(Duration::ZERO));
+    assert_eq!(duration("1m30s"), Some(Duration::from_secs(90)));
+    assert_eq!(duration("0s"), Some(Duration::ZERO));
 }
 
 #[test]
