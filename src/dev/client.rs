@@ -1,16 +1,14 @@
 //! A small HTTP client for the admin API, the ingress and the sample services.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::admin::model::{Leader, Services, Worker};
 use crate::time::Duration;
 
 /// For one call, from the connection to the end of the answer's body.
@@ -108,54 +106,6 @@ pub struct Admin {
     url: String,
 }
 
-/// A member, as `GET /api/admin/workers` shows it; the fields that are looked at here.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Worker {
-    /// Its identity.
-    pub worker_id: String,
-    /// Its name for humans.
-    pub name: String,
-    /// 1 to 3.
-    pub tier: u8,
-    /// `alive`, `suspect`, `dead` or `left`.
-    pub status: String,
-    /// Placement.
-    pub zone: Option<String>,
-    /// Raised at every boot.
-    pub epoch: u64,
-    /// Whether it leads, as far as the asked node knows.
-    pub is_heartbeat_leader: bool,
-}
-
-/// The leader, as `GET /api/admin/leader` shows it; the fields that are looked at here.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Leader {
-    /// `None` while there is no leader.
-    pub worker_id: Option<String>,
-    /// Its term.
-    pub term: u64,
-}
-
-/// A service, as `GET /api/admin/services` shows it; the fields that are looked at here.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Service {
-    /// Its instances on live workers.
-    pub workers: Vec<Instance>,
-    /// How many instances run each version.
-    pub versions: BTreeMap<String, u32>,
-}
-
-/// One instance of a service.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Instance {
-    /// Where it runs.
-    pub worker_id: String,
-    /// Its version.
-    pub version: String,
-    /// `healthy`, `degraded`, `unhealthy` or `unknown`.
-    pub health: String,
-}
-
 impl Admin {
     /// The admin API at this URL.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
@@ -168,7 +118,7 @@ impl Admin {
     }
 
     /// All services that the node knows, by name.
-    pub async fn services(&self) -> anyhow::Result<BTreeMap<String, Service>> {
+    pub async fn services(&self) -> anyhow::Result<Services> {
         self.get_json("/api/admin/services").await
     }
 

@@ -5,16 +5,19 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::client::{Admin, Client, Leader, Worker};
+use super::client::{Admin, Client};
 use super::node::{Launch, Node, Ready};
 use super::plan::{NodePlan, plan};
 use super::services::Sample;
-use crate::time::Duration;
+use crate::admin::model::Worker;
+use crate::id::NodeId;
 use crate::{clock, entropy};
+use crate::time::Duration;
+use crate::view::Status;
 
 /// The name of the cluster.
 pub(super) const CLUSTER: &str = "dev";
@@ -143,9 +146,9 @@ impl LocalMesh {
     }
 
     /// The name of the node with this identity; the identity when it is none of these.
-    pub(super) fn name_of(&self, worker_id: &str) -> String {
+    pub(super) fn name_of(&self, worker_id: NodeId) -> String {
         let is = |member: &&Member| member.ready.as_ref().is_some_and(|ready| ready.worker_id == worker_id);
-        self.members.iter().find(is).map_or_else(|| worker_id.to_owned(), |member| member.plan.name.clone())
+        self.members.iter().find(is).map_or_else(|| worker_id.to_string(), |member| member.plan.name.clone())
     }
 
     fn launch(&self, index: usize) -> anyhow::Result<Launch> {
@@ -189,8 +192,8 @@ impl LocalMesh {
                 Some(first) => ensure!(
                     first.leader == seen.leader,
                     "{name} has the leader {}, but the first node {}",
-                    self.name_of(&seen.leader),
-                    self.name_of(&first.leader)
+                    self.name_of(seen.leader),
+                    self.name_of(first.leader)
                 ),
                 None => formed = Some(seen),
             }
@@ -202,18 +205,20 @@ impl LocalMesh {
         let admin = self.admin(index)?;
         ensure!(admin.is_ready().await?, "not ready");
         let workers = admin.workers().await?;
-        let alive = workers.iter().filter(|worker| worker.status == "alive");
-        let mut alive: Vec<&str> = alive.map(|worker| worker.worker_id.as_str()).collect();
+        let alive = workers.iter().filter(|worker| worker.status == Status::Alive);
+        let mut alive: Vec<NodeId> = alive.map(|worker| worker.worker_id).collect();
         alive.sort_unstable();
         let running = self.running_ids()?;
         ensure!(alive == running, "{} of {} nodes are alive", alive.len(), running.len());
-        let Leader { worker_id: Some(leader), term } = admin.leader().await? else { bail!("no leader yet") };
+        let leader = admin.leader().await?;
+        let term = leader.term;
+        let leader = leader.worker_id.context("no leader yet")?;
         let services = admin.services().await?;
         for member in self.running().into_iter().map(|index| &self.members[index]) {
             for sample in &member.services {
-                let (service, id) = (sample.kind().name(), &member.ready()?.worker_id);
+                let (service, id) = (sample.kind().name(), member.ready()?.worker_id);
                 let instances = services.get(service).map(|service| service.workers.as_slice());
-                let instance = instances.unwrap_or_default().iter().find(|it| it.worker_id == *id);
+                let instance = instances.unwrap_or_default().iter().find(|it| it.worker_id == id);
                 let health = instance.map_or("not known", |instance| instance.health.as_str());
                 ensure!(health == "healthy", "{service} on {} is {health}", member.plan.name);
             }
@@ -222,11 +227,10 @@ impl LocalMesh {
     }
 
     /// The identities of the running nodes, in order.
-    pub(super) fn running_ids(&self) -> anyhow::Result<Vec<&str>> {
+    pub(super) fn running_ids(&self) -> anyhow::Result<Vec<NodeId>> {
         let members = self.running().into_iter().map(|index| &self.members[index]);
-        let mut ids = members
-            .map(|member| Ok(member.ready()?.worker_id.as_str()))
-            .collect::<anyhow::Result<Vec<_>>>()?;
+        let mut ids =
+            members.map(|member| Ok(member.ready()?.worker_id)).collect::<anyhow::Result<Vec<_>>>()?;
         ids.sort_unstable();
         Ok(ids)
     }
@@ -236,7 +240,7 @@ impl LocalMesh {
 #[derive(Debug)]
 pub(super) struct Formed {
     /// The leader's identity.
-    pub(super) leader: String,
+    pub(super) leader: NodeId,
     /// Its term.
     pub(super) term: u64,
     /// All members, as the first node sees them.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
+use crate::id::NodeId;
 use crate::time::Duration;
 
 /// From the start of the process until it says that it serves.
@@ -47,7 +48,7 @@ pub struct Node {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Ready {
     /// The node's identity.
-    pub worker_id: String,
+    pub worker_id: NodeId,
     /// Membership and links, host:port.
     pub bind: String,
     /// URL of the listener for local callers.

@@ -4,6 +4,7 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 
 use super::mesh::{Formed, LocalMesh};
+use crate::id::NodeId;
 
 /// One row a node: who it is, what it runs, where it answers.
 pub(super) fn nodes(mesh: &LocalMesh, formed: &Formed) -> anyhow::Result<String> {
@@ -13,7 +14,7 @@ pub(super) fn nodes(mesh: &LocalMesh, formed: &Formed) -> anyhow::Result<String>
     for member in &mesh.members {
         let ready = member.ready()?;
         let worker = formed.workers.iter().find(|worker| worker.worker_id == ready.worker_id);
-        let tier = worker.map(|worker| worker.tier.to_string()).unwrap_or_default();
+        let tier = worker.and_then(|worker| worker.tier.map(|tier| tier.to_string())).unwrap_or_default();
         let leads =
             if ready.worker_id == formed.leader { format!("term {}", formed.term) } else { String::new() };
         let services: Vec<String> = member
@@ -23,7 +24,7 @@ pub(super) fn nodes(mesh: &LocalMesh, formed: &Formed) -> anyhow::Result<String>
             .collect();
         table.add_row([
             member.plan.name.as_str(),
-            &short(&ready.worker_id),
+            &short(ready.worker_id),
             &tier,
             &member.plan.zone,
             &leads,
@@ -46,7 +47,8 @@ pub(super) fn commands(mesh: &LocalMesh) -> anyhow::Result<[String; 3]> {
 }
 
 /// The end of an identity: all of them begin alike.
-fn short(worker_id: &str) -> String {
+fn short(worker_id: NodeId) -> String {
+    let worker_id = worker_id.to_string();
     let from = worker_id.len().saturating_sub(8);
-    format!("…{}", worker_id.get(from..).unwrap_or(worker_id))
+    format!("…{}", worker_id.get(from..).unwrap_or(&worker_id))
 }

@@ -3,6 +3,8 @@
 use anyhow::ensure;
 use http::{Method, StatusCode};
 use meshnode::dev::services::{Kind, Sample};
+use meshnode::manifest::Health;
+use meshnode::view::Status;
 use serde_json::Value;
 
 use crate::support::{DEATH, SOON, World, eventually, one_mesh};
@@ -23,7 +25,7 @@ async fn a_killed_node_s_services_leave_every_registry() -> anyhow::Result<()> {
     n3.kill().await?;
     for observer in [&n1, &n2] {
         observer.sees_healthy("rag", 0, DEATH).await?;
-        assert_eq!(observer.worker(&id).await?.status, "dead");
+        assert_eq!(observer.worker(&id).await?.status, Status::Dead);
         let answer = observer.get("rag", "query").await?;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.text());
         assert!(!answer.header("retry-after").is_empty());
@@ -61,7 +63,7 @@ async fn requests_keep_succeeding_when_one_of_two_upload_nodes_is_killed() -> an
     }
     let (dead, served) = (n2.id().to_owned(), b.served());
     n2.kill().await?;
-    while n1.worker(&dead).await?.status != "dead" {
+    while n1.worker(&dead).await?.status != Status::Dead {
         upload().await?;
     }
     upload().await?;
@@ -83,13 +85,13 @@ async fn a_crashed_service_becomes_unhealthy_everywhere_and_gets_no_traffic() ->
     for observer in [&n1, &n2, &n3] {
         let unhealthy = async || {
             let instances = observer.instances("echo").await?;
-            let health = instances.iter().find(|it| it.worker_id == n2.id()).map(|it| it.health.as_str());
-            ensure!(health == Some("unhealthy"), "{} says {health:?}", observer.name);
+            let health = instances.iter().find(|it| it.worker_id.to_string() == n2.id()).map(|it| it.health);
+            ensure!(health == Some(Health::Unhealthy), "{} says {health:?}", observer.name);
             Ok(())
         };
         eventually(SOON, unhealthy).await?;
     }
-    assert_eq!(n1.worker(n2.id()).await?.status, "alive", "its node lives");
+    assert_eq!(n1.worker(n2.id()).await?.status, Status::Alive, "its node lives");
     for _ in 0..20 {
         let answer = n3.get("echo", "").await?;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());

@@ -32,7 +32,7 @@ async fn five_nodes_that_start_together_elect_one_leader() -> anyhow::Result<()>
         let marked: Vec<_> =
             peer.admin.workers().await?.into_iter().filter(|worker| worker.is_heartbeat_leader).collect();
         assert_eq!(marked.len(), 1, "{marked:?}");
-        assert_eq!(marked[0].worker_id, leader);
+        assert_eq!(marked[0].worker_id.to_string(), leader);
     }
     let leading = try_join_all(peers.iter().map(|peer| peer.metric("meshnode_leader", ""))).await?;
     assert!((leading.iter().sum::<f64>() - 1.0).abs() < f64::EPSILON, "{leading:?}");
@@ -57,7 +57,11 @@ async fn the_next_oldest_takes_over_when_the_leader_is_killed() -> anyhow::Resul
     let taken_over = async || {
         for peer in [&n2, &n3] {
             let leader = peer.admin.leader().await?;
-            ensure!(leader.worker_id.as_deref() == Some(n2.id()), "{} knows {leader:?}", peer.name);
+            ensure!(
+                leader.worker_id.is_some_and(|id| id.to_string() == n2.id()),
+                "{} knows {leader:?}",
+                peer.name
+            );
             ensure!(leader.term > term, "term {} after {term}", leader.term);
         }
         Ok(())

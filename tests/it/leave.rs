@@ -47,10 +47,11 @@ async fn the_leave_command_ends_the_node_gracefully() -> anyhow::Result<()> {
 async fn is_gone(observer: &Peer, id: &str, deadline: Duration) -> anyhow::Result<()> {
     let gone = async || {
         let workers = observer.admin.workers().await?;
-        let status = workers.iter().find(|it| it.worker_id == id).map_or("left", |it| it.status.as_str());
+        let status =
+            workers.iter().find(|it| it.worker_id.to_string() == id).map_or("left", |it| it.status.as_str());
         ensure!(status == "left", "{} holds it {status}", observer.name);
         let services = observer.admin.services().await?;
-        let listed = services.values().flat_map(|it| &it.workers).any(|it| it.worker_id == id);
+        let listed = services.values().flat_map(|it| &it.workers).any(|it| it.worker_id.to_string() == id);
         ensure!(!listed, "{} still lists its services", observer.name);
         Ok(())
     };

@@ -14,12 +14,12 @@ use crate::time::Instant;
 pub(super) async fn dropped(mesh: &mut LocalMesh, victim: usize) -> anyhow::Result<String> {
     let clock = Clock::start();
     mesh.kill(victim).await?;
-    let (name, id) = (&mesh.members[victim].plan.name, &mesh.members[victim].ready()?.worker_id);
+    let (name, id) = (&mesh.members[victim].plan.name, mesh.members[victim].ready()?.worker_id);
     let observers = mesh.others(victim).into_iter().map(async |observer| {
         let (admin, observer) = (mesh.admin(observer)?, &mesh.members[observer].plan.name);
         let gone = async || {
             let services = admin.services().await?;
-            let listed = services.iter().filter(|(_, it)| it.workers.iter().any(|it| it.worker_id == *id));
+            let listed = services.iter().filter(|(_, it)| it.workers.iter().any(|it| it.worker_id == id));
             let listed: Vec<&str> = listed.map(|(service, _)| service.as_str()).collect();
             ensure!(listed.is_empty(), "{observer} still lists {} on {name}", listed.join(", "));
             Ok(())
@@ -34,7 +34,7 @@ pub(super) async fn dropped(mesh: &mut LocalMesh, victim: usize) -> anyhow::Resu
 
 /// Asks every running node for `rag`, which nobody runs now.
 pub(super) async fn explained(mesh: &LocalMesh, victim: usize) -> anyhow::Result<String> {
-    let dead = &mesh.members[victim].ready()?.worker_id;
+    let dead = mesh.members[victim].ready()?.worker_id.to_string();
     let mut seen = Vec::new();
     for entry in mesh.others(victim) {
         let node = &mesh.members[entry];
@@ -48,7 +48,7 @@ pub(super) async fn explained(mesh: &LocalMesh, victim: usize) -> anyhow::Result
         ensure!(available.contains(&"echo") && available.contains(&"upload"), context());
         ensure!(!available.contains(&"rag"), context());
         let instances = body["instances"].as_array().with_context(context)?;
-        let reason = instances.iter().find(|it| it["worker_id"] == **dead).map(|it| &it["reason"]);
+        let reason = instances.iter().find(|it| it["worker_id"] == *dead).map(|it| &it["reason"]);
         let reason = reason.and_then(Value::as_str).with_context(context)?;
         seen.push(format!(
             "{}: {} is {reason}, available {}",

@@ -5,19 +5,20 @@ use anyhow::{Context, ensure};
 use super::LEAVE_DEADLINE;
 use crate::dev::mesh::LocalMesh;
 use crate::dev::wait::eventually;
+use crate::view::Status;
 
 pub(super) async fn gone(mesh: &mut LocalMesh, leaver: usize) -> anyhow::Result<String> {
-    let id = mesh.members[leaver].ready()?.worker_id.clone();
+    let id = mesh.members[leaver].ready()?.worker_id;
     let leaving = mesh.terminate(leaver)?;
     let observers = mesh.others(leaver).into_iter().map(async |observer| {
         let (admin, observer) = (mesh.admin(observer)?, &mesh.members[observer].plan.name);
         let left = async || {
             let workers = admin.workers().await?;
-            let status = workers.iter().find(|worker| worker.worker_id == id).map(|it| it.status.as_str());
+            let status = workers.iter().find(|worker| worker.worker_id == id).map(|it| it.status);
             ensure!(
-                matches!(status, None | Some("left")),
+                matches!(status, None | Some(Status::Left)),
                 "{observer} holds it {}",
-                status.unwrap_or_default()
+                status.map_or("nowhere", Status::as_str)
             );
             let services = admin.services().await?;
             let listed = services.values().flat_map(|it| &it.workers).any(|it| it.worker_id == id);

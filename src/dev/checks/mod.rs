@@ -32,9 +32,11 @@ pub(super) async fn run(mesh: &mut LocalMesh, report: &mut Report) {
             .await;
         let gpu = mesh.gpu();
         let upload = Traffic::start(mesh, "upload", gpu);
-        report
-            .check("the node of rag is killed and the others drop it", &logs, crash::dropped(mesh, gpu))
-            .await;
+        let killed = async {
+            upload.flows().await?;
+            crash::dropped(mesh, gpu).await
+        };
+        report.check("the node of rag is killed and the others drop it", &logs, killed).await;
         report.check("rag then answers 503 with what is available", &logs, crash::explained(mesh, gpu)).await;
         report.check("upload lost no request meanwhile", &logs, upload.lossless()).await;
         report.check("the restarted node is the same worker", &logs, restart::same_worker(mesh, gpu)).await;

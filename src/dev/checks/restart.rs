@@ -7,7 +7,7 @@ use crate::dev::mesh::LocalMesh;
 use crate::dev::wait::eventually;
 
 pub(super) async fn same_worker(mesh: &mut LocalMesh, index: usize) -> anyhow::Result<String> {
-    let before = mesh.members[index].ready()?.worker_id.clone();
+    let before = mesh.members[index].ready()?.worker_id;
     let observer = *mesh.others(index).first().context("no other node runs")?;
     let epoch_of = async |mesh: &LocalMesh| {
         let workers = mesh.admin(observer)?.workers().await?;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::dev::mesh::LocalMesh;
+use crate::id::NodeId;
 use crate::time::Instant;
 
 pub(super) async fn elsewhere(mesh: &LocalMesh) -> anyhow::Result<String> {
@@ -21,7 +22,7 @@ pub(super) async fn elsewhere(mesh: &LocalMesh) -> anyhow::Result<String> {
 async fn one(mesh: &LocalMesh, entry: usize) -> anyhow::Result<String> {
     let node = &mesh.members[entry];
     let missing = ["rag", "upload"].into_iter().find(|service| !node.runs(service));
-    let next = mesh.members[(entry + 1) % mesh.members.len()].ready()?.worker_id.clone();
+    let next = mesh.members[(entry + 1) % mesh.members.len()].ready()?.worker_id.to_string();
     let (service, headers) = match missing {
         Some(service) => (service, vec![]),
         None => ("echo", vec![("x-mesh-worker", next.as_str())]),
@@ -33,6 +34,7 @@ async fn one(mesh: &LocalMesh, entry: usize) -> anyhow::Result<String> {
     ensure!(answer.status == StatusCode::OK, "GET {url}: {} {}", answer.status, answer.text());
 
     let (worker, name) = (answer.header("x-mesh-worker"), &node.plan.name);
+    let worker: NodeId = worker.parse()?;
     let served_by = mesh.name_of(worker);
     ensure!(worker != node.ready()?.worker_id, "{service} was served by {name} itself");
     let body: Value = answer.json()?;

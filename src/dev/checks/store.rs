@@ -10,6 +10,7 @@ use super::{JOIN_DEADLINE, STORE_DEADLINE};
 use crate::clock;
 use crate::dev::mesh::{CLUSTER, Formed, LocalMesh};
 use crate::dev::wait::eventually;
+use crate::id::NodeId;
 
 /// The fields of the summary that are checked.
 #[derive(Debug, Deserialize)]
@@ -19,16 +20,16 @@ struct Summary {
     term: u64,
     seq: u64,
     at: String,
-    by: String,
+    by: NodeId,
     nodes: Vec<Entry>,
-    heartbeat_leader: String,
+    heartbeat_leader: NodeId,
     workers: usize,
     services: BTreeMap<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Entry {
-    id: String,
+    id: NodeId,
     epoch: u64,
     unseen_since: Option<Value>,
 }
@@ -46,13 +47,13 @@ pub(super) async fn is_true(mesh: &LocalMesh) -> anyhow::Result<String> {
     };
     let (summary, _) = eventually(STORE_DEADLINE, read).await?;
     let unseen = summary.nodes.iter().filter(|entry| entry.unseen_since.is_some()).count();
-    let listed: Vec<String> = summary.nodes.iter().map(|entry| mesh.name_of(&entry.id)).collect();
+    let listed: Vec<String> = summary.nodes.iter().map(|entry| mesh.name_of(entry.id)).collect();
     Ok(format!(
         "term {} seq {} at {} by {} lists {} ({unseen} unseen), {} workers, services {}",
         summary.term,
         summary.seq,
         summary.at,
-        mesh.name_of(&summary.by),
+        mesh.name_of(summary.by),
         listed.join(", "),
         summary.workers,
         summary.services.keys().cloned().collect::<Vec<_>>().join(", ")
@@ -61,12 +62,12 @@ pub(super) async fn is_true(mesh: &LocalMesh) -> anyhow::Result<String> {
 
 fn compare(mesh: &LocalMesh, formed: &Formed, summary: &Summary) -> anyhow::Result<()> {
     let at = || format!("the summary of {}", summary.at);
-    let names = |ids: &[&str]| ids.iter().map(|id| mesh.name_of(id)).collect::<Vec<_>>().join(", ");
+    let names = |ids: &[NodeId]| ids.iter().map(|id| mesh.name_of(*id)).collect::<Vec<_>>().join(", ");
     ensure!(summary.v == 1 && summary.cluster == CLUSTER, "v {} of {}", summary.v, summary.cluster);
     let written: jiff::Timestamp = summary.at.parse().with_context(at)?;
     let lifetime = mesh.started.as_secs().cast_signed()..=clock::unix_now().as_secs().cast_signed();
     ensure!(lifetime.contains(&written.as_second()), "{} was not written by this mesh", at());
-    let mut listed: Vec<&str> = Vec::new();
+    let mut listed: Vec<NodeId> = Vec::new();
     for entry in summary.nodes.iter().filter(|entry| entry.unseen_since.is_none()) {
         let Some(worker) = formed.workers.iter().find(|worker| worker.worker_id == entry.id) else {
             bail!("{} lists {}, which nobody knows", at(), entry.id);
@@ -79,14 +80,14 @@ fn compare(mesh: &LocalMesh, formed: &Formed, summary: &Summary) -> anyhow::Resu
             entry.epoch,
             worker.epoch
         );
-        listed.push(&entry.id);
+        listed.push(entry.id);
     }
     listed.sort_unstable();
     let running = mesh.running_ids()?;
     ensure!(listed == running, "{} lists {}, but {} live", at(), names(&listed), names(&running));
-    for (role, id) in [("the leader", &summary.heartbeat_leader), ("the writer", &summary.by)] {
-        let (said, seen) = (mesh.name_of(id), mesh.name_of(&formed.leader));
-        ensure!(*id == formed.leader, "{}: {role} is {said}, but {seen} leads", at());
+    for (role, id) in [("the leader", summary.heartbeat_leader), ("the writer", summary.by)] {
+        let (said, seen) = (mesh.name_of(id), mesh.name_of(formed.leader));
+        ensure!(id == formed.leader, "{}: {role} is {said}, but {seen} leads", at());
     }
     ensure!(summary.term == formed.term, "{} has term {}, not {}", at(), summary.term, formed.term);
     let kinds = mesh.running().into_iter().flat_map(|index| &mesh.members[index].services);

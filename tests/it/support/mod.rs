@@ -105,7 +105,7 @@ pub(crate) async fn one_mesh(peers: &[&Peer]) -> anyhow::Result<String> {
         for peer in peers {
             ensure!(peer.admin.is_ready().await?, "{} is not ready", peer.name);
             ensure!(peer.alive().await? == ids, "{} sees {:?} alive", peer.name, peer.alive().await?);
-            leaders.push(peer.admin.leader().await?.worker_id);
+            leaders.push(peer.admin.leader().await?.worker_id.map(|id| id.to_string()));
         }
         leaders.dedup();
         let [Some(leader)] = leaders.as_slice() else { bail!("the leaders are {leaders:?}") };

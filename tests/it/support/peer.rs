@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use meshnode::dev::client::{Admin, Answer, Instance, Worker};
+use meshnode::admin::model::{Instance, Worker};
+use meshnode::dev::client::{Admin, Answer};
 use meshnode::dev::node::{Launch, Node};
 use meshnode::dev::services::Sample;
+use meshnode::manifest::Health;
+use meshnode::view::Status;
 use rustix::process::Signal;
 
 use super::{World, eventually};
@@ -26,6 +29,7 @@ pub(crate) struct Setup<'a> {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) name: String,
+    id: String,
     pub(crate) admin: Admin,
     pub(crate) node: Node,
     client: meshnode::dev::client::Client,
@@ -114,21 +118,22 @@ impl<'a> Setup<'a> {
         let node = Node::start(&self.launch()).await.with_context(|| format!("starting {}", self.name))?;
         let client = self.world.client.clone();
         let admin = Admin::new(client.clone(), &node.ready().admin);
-        Ok(Peer { name: self.name.clone(), admin, node, client })
+        let id = node.ready().worker_id.to_string();
+        Ok(Peer { name: self.name.clone(), id, admin, node, client })
     }
 }
 
 impl Peer {
     /// Its identity.
     pub(crate) fn id(&self) -> &str {
-        &self.node.ready().worker_id
+        &self.id
     }
 
     /// The identities that it holds alive, in order.
     pub(crate) async fn alive(&self) -> anyhow::Result<Vec<String>> {
         let workers = self.admin.workers().await?;
-        let alive = workers.into_iter().filter(|worker| worker.status == "alive");
-        let mut ids: Vec<String> = alive.map(|worker| worker.worker_id).collect();
+        let alive = workers.into_iter().filter(|worker| worker.status == Status::Alive);
+        let mut ids: Vec<String> = alive.map(|worker| worker.worker_id.to_string()).collect();
         ids.sort_unstable();
         Ok(ids)
     }
@@ -139,7 +144,7 @@ impl Peer {
         let name = &self.name;
         workers
             .into_iter()
-            .find(|it| it.worker_id == id)
+            .find(|it| it.worker_id.to_string() == id)
             .with_context(|| format!("{name} does not know {id}"))
     }
 
@@ -157,7 +162,7 @@ impl Peer {
     ) -> anyhow::Result<()> {
         let seen = async || {
             let instances = self.instances(service).await?;
-            let healthy = instances.iter().filter(|it| it.health == "healthy").count();
+            let healthy = instances.iter().filter(|it| it.health == Health::Healthy).count();
             if healthy != count || instances.len() != count {
                 bail!("{} lists {service} as {instances:?}, not {count} healthy", self.name);
             }
