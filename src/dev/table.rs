@@ -14,7 +14,7 @@ pub(super) fn nodes(mesh: &LocalMesh, formed: &Formed) -> anyhow::Result<String>
     for member in &mesh.members {
         let ready = member.ready()?;
         let worker = formed.workers.iter().find(|worker| worker.worker_id == ready.worker_id);
-        let tier = worker.and_then(|worker| worker.tier.map(|tier| tier.to_string())).unwrap_or_default();
+        let tier = worker.map(|worker| worker.tier.to_string()).unwrap_or_default();
         let leads =
             if ready.worker_id == formed.leader { format!("term {}", formed.term) } else { String::new() };
         let services: Vec<String> = member

@@ -95,7 +95,7 @@ async fn a_port_that_is_taken_is_named() -> anyhow::Result<()> {
         [("--ingress", &tcp_addr), ("--admin", &tcp_addr), ("--bind", &tcp_addr), ("--bind", &udp_addr)]
     {
         let ended = refused(&world, &[flag, addr], &[]).await?;
-        check(&ended, 1, &[flag, addr], flag);
+        check(&ended, 2, &[flag, addr, "in use"], flag);
     }
     world.passed()
 }

@@ -8,6 +8,8 @@ pub(crate) use command::{Ended, meshnode};
 pub(crate) use kv::FakeKv;
 pub(crate) use peer::{Peer, Setup};
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -54,7 +56,9 @@ impl World {
 
     /// Writes a fresh cluster key.
     pub(crate) fn write_key(&self, name: &str) -> anyhow::Result<PathBuf> {
-        self.write(name, &format!("{}\n", STANDARD.encode(entropy::random::<32>())))
+        let path = self.write(name, &format!("{}\n", STANDARD.encode(entropy::random::<32>())))?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        Ok(path)
     }
 
     /// A node of this world's cluster, not started yet.

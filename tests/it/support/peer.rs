@@ -43,7 +43,8 @@ impl<'a> Setup<'a> {
             key: "cluster.key".to_owned(),
             bind: "127.0.0.1:0".to_owned(),
             store: Some(format!("file:{}", world.store().display())),
-            args: Vec::new(),
+            // Without a service too, so that a test may count on a leader.
+            args: vec!["--leader-eligible".to_owned()],
             env: Vec::new(),
         }
     }
