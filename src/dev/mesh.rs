@@ -15,9 +15,9 @@ use super::plan::{NodePlan, plan};
 use super::services::Sample;
 use crate::admin::model::Worker;
 use crate::id::NodeId;
-use crate::{clock, entropy};
 use crate::time::Duration;
 use crate::view::Status;
+use crate::{clock, entropy};
 
 /// The name of the cluster.
 pub(super) const CLUSTER: &str = "dev";

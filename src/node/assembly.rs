@@ -183,6 +183,7 @@ pub(super) async fn assemble(
         address,
         services,
         epoch: base.boot.epoch,
+        key_id: base.keyring.sealing().id(),
         published,
         store,
         results: senders.results,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::event_loop::{Leaving, Node};
-use super::log;
+use super::log::{self, Joins};
 use crate::clock::unix_now;
 use crate::config::HostPort;
 use crate::id::{NodeId, ServiceName};
@@ -104,7 +104,9 @@ impl Node {
         let view = self.mesh.view(self.clock.now());
         self.published.publish(Arc::clone(&view));
         for event in events {
-            log::event(&event, &view);
+            let joins =
+                Joins { seeds: &self.config.join, cluster: &self.config.cluster, key_id: self.key_id };
+            log::event(&event, &view, &joins);
             self.metrics.observe_event(&event);
             self.journal.record(&event, unix_now());
             if let Event::EpochBehind { known } = event {

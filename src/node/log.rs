@@ -1,11 +1,22 @@
 //! What of the mesh's events goes to the log, and how loudly.
 
+use crate::config::HostPort;
 use crate::id::NodeId;
 use crate::mesh::{Event, Refused};
+use crate::transport::KeyId;
 use crate::view::View;
 
+/// What an operator needs to know when nobody answers.
+#[derive(Debug)]
+pub(super) struct Joins<'a> {
+    pub(super) seeds: &'a [HostPort],
+    pub(super) cluster: &'a str,
+    /// Names the key without giving it away.
+    pub(super) key_id: KeyId,
+}
+
 /// Logs one event: state changes at info, evidence at debug, what was refused at trace.
-pub(super) fn event(event: &Event, view: &View) {
+pub(super) fn event(event: &Event, view: &View, joins: &Joins<'_>) {
     let name = |id: &NodeId| name_of(id, view);
     match event {
         Event::Joined(id) => tracing::info!(worker = %id, name = name(id), "joined"),
@@ -28,10 +39,7 @@ pub(super) fn event(event: &Event, view: &View) {
             tracing::warn!(term, seq, error, "summary not written")
         }
         Event::Ready => tracing::info!(members = view.live().count(), "ready"),
-        Event::JoinUnanswered => tracing::warn!(
-            "nobody answers the joins: is a member up at --join, is UDP open on its port, and are --cluster and the \
-             cluster key the same there?"
-        ),
+        Event::JoinUnanswered => join_unanswered(joins),
         Event::Refused { what, reason } => refused(*what, reason),
         Event::ManifestTooLarge(reason) => {
             tracing::error!(reason, "the manifest is too large and was not published; the old one stays");
@@ -42,6 +50,17 @@ pub(super) fn event(event: &Event, view: &View) {
             tracing::debug!(worker = %subject, name = name(subject), "{text}");
         }
     }
+}
+
+fn join_unanswered(Joins { seeds, cluster, key_id }: &Joins<'_>) {
+    let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
+    tracing::warn!(
+        join = seeds.join(", "),
+        cluster,
+        %key_id,
+        "nobody answers the joins: is a member up there, is UDP open on its port, and are --cluster and the cluster \
+         key the same there?"
+    );
 }
 
 fn refused(what: Refused, reason: &str) {

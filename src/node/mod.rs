@@ -48,10 +48,10 @@ pub enum RunError {
     #[error(transparent)]
     Store(#[from] InvalidApi),
     /// The membership port cannot be bound.
-    #[error(transparent)]
+    #[error("--bind")]
     Bind(#[from] BindError),
     /// Another listener cannot be bound.
-    #[error("--{flag} {addr}: {source}")]
+    #[error("--{flag} {addr}")]
     Listen {
         /// The flag that names it.
         flag: &'static str,

@@ -12,7 +12,7 @@ const ATTEMPTS: usize = 32;
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Somebody else listens there, or the address is not one of this machine.
-    #[error("cannot bind {protocol} {addr}: {source}")]
+    #[error("cannot bind {protocol} {addr}")]
     Socket {
         /// `UDP` or `TCP`.
         protocol: &'static str,

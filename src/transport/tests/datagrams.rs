@@ -92,7 +92,7 @@ async fn a_bound_port_is_named() {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let error = Transport::bind(config, Metrics::new(), &tasks, stop).await.unwrap_err();
         assert!(matches!(error, BindError::Socket { .. }));
-        assert!(error.to_string().starts_with(&format!("cannot bind {expected} {addr}: ")), "{error}");
+        assert!(error.to_string().starts_with(&format!("cannot bind {expected} {addr}")), "{error}");
     };
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     check(tcp.local_addr().unwrap(), "TCP").await;
