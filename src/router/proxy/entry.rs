@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::attempt::{Answer, Attempt, Failed};
 use super::backend::locked;
 use super::body::{End, ProxyBody, Watched, empty};
-use super::exit::{Outbound, absolute, is_idempotent};
+use super::exit::{Outbound, absolute, is_repeatable};
 use super::headers::{self, Sender};
 use super::ongoing::Ongoing;
 use super::reply::{self, Failure};
@@ -99,7 +99,8 @@ impl Proxy {
             }
             None => {
                 let max = shared.config.max_body;
-                (Upload::take(body, &head.method, max, &shared.replays, &progress).await?, None)
+                let repeatable = is_repeatable(&head.method, &head.headers);
+                (Upload::take(body, repeatable, max, &shared.replays, &progress).await?, None)
             }
         };
         headers::to_upstream(&mut head.headers, &sender, host.as_str(), target.prefix.as_deref());
@@ -196,9 +197,10 @@ impl Search<'_> {
         if attempts >= MAX_ATTEMPTS {
             return false;
         }
-        let idempotent = is_idempotent(&self.outbound.head.method);
+        let head = &self.outbound.head;
+        let repeatable = is_repeatable(&head.method, &head.headers);
         let service = self.ask.service;
-        let granted = match Retry::after(failed.phase, idempotent, self.upload.is_whole()) {
+        let granted = match Retry::after(failed.phase, repeatable, self.upload.is_whole()) {
             Retry::Free => true,
             Retry::Budgeted => locked(&self.shared.router).may_retry(service, self.shared.clock.now()),
             Retry::No => false,

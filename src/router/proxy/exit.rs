@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use http::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::BodyExt;
 use tokio::sync::{mpsc, watch};
 
@@ -274,8 +274,14 @@ impl Ends {
     }
 }
 
+/// Whether a request may be repeated although an instance may have begun to work on it: by its method, or because its
+/// client says that it is recognised by its key.
+pub(super) fn is_repeatable(method: &Method, headers: &HeaderMap) -> bool {
+    is_idempotent(method) || headers.contains_key("idempotency-key")
+}
+
 /// Whether doing it twice is as good as once (RFC 9110, 9.2.2).
-pub(super) fn is_idempotent(method: &Method) -> bool {
+fn is_idempotent(method: &Method) -> bool {
     matches!(
         *method,
         Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE

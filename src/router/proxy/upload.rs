@@ -6,14 +6,13 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::{BoxError, End, ProxyBody, Watched, full};
-use super::exit::is_idempotent;
 use super::reply::Failure;
 use crate::clock::Clock;
 use crate::time::{Duration, Instant};
@@ -94,7 +93,7 @@ impl Upload {
     /// Takes a client's body: keeps it when it is small and may be needed again, else leaves it unread.
     pub(super) async fn take(
         body: Incoming,
-        method: &Method,
+        repeatable: bool,
         max: Option<u64>,
         replays: &Arc<Semaphore>,
         progress: &Progress,
@@ -106,7 +105,7 @@ impl Upload {
         if max.is_some_and(|max| size.lower() > max) {
             return Err(too_large());
         }
-        let small = size.exact().filter(|size| *size <= REPLAY_MAX && is_idempotent(method));
+        let small = size.exact().filter(|size| *size <= REPLAY_MAX && repeatable);
         let body = limited(body, max, progress.clone());
         let permit = small.and_then(|size| {
             replays.clone().try_acquire_many_owned(u32::try_from(size).unwrap_or(u32::MAX)).ok()

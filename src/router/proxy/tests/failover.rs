@@ -27,9 +27,9 @@ async fn counting() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
 }
 
 /// Requests with a body of five bytes, all under way together, so that every instance gets some.
-async fn at_once(count: usize, node: &Node, line: &'static str) -> Vec<String> {
+async fn at_once(count: usize, node: &Node, line: &'static str, headers: &'static str) -> Vec<String> {
     let ingress = node.ingress;
-    let asking = (0..count).map(|_| tokio::spawn(ask(ingress, line, "", "hello")));
+    let asking = (0..count).map(|_| tokio::spawn(ask(ingress, line, headers, "hello")));
     let mut answers = Vec::new();
     for asked in asking.collect::<Vec<_>>() {
         answers.push(asked.await.unwrap());
@@ -77,14 +77,18 @@ async fn a_node_that_is_gone_costs_no_request() {
 
 #[tokio::test]
 async fn a_broken_answer_is_repeated_when_that_is_harmless_and_only_then() {
-    let (good, count) = counting().await;
     let broken = canned("HTTP/1.1 200").await;
-    let nodes = mesh(vec![vec![], vec![service("s", broken)], vec![service("s", good)]]).await;
-    let answers = at_once(8, &nodes[0], "PUT /api/service/s/").await;
-    assert!(answers.iter().all(|answer| (status(answer), body(answer)) == (200, "5")), "{answers:?}");
-    let repeated = answers.iter().filter(|answer| header(answer, "x-mesh-attempts") == Some("2")).count();
-    assert!(repeated > 0, "the broken instance was never tried");
-    assert_eq!(count.load(Ordering::SeqCst), 8);
+    for (line, headers) in
+        [("PUT /api/service/s/", ""), ("POST /api/service/s/", "idempotency-key: \"8e03978e\"\r\n")]
+    {
+        let (good, count) = counting().await;
+        let nodes = mesh(vec![vec![], vec![service("s", broken)], vec![service("s", good)]]).await;
+        let answers = at_once(8, &nodes[0], line, headers).await;
+        assert!(answers.iter().all(|answer| (status(answer), body(answer)) == (200, "5")), "{answers:?}");
+        let repeated = answers.iter().filter(|answer| header(answer, "x-mesh-attempts") == Some("2")).count();
+        assert!(repeated > 0, "{line}: the broken instance was never tried");
+        assert_eq!(count.load(Ordering::SeqCst), 8);
+    }
 
     let nodes = mesh(vec![vec![], vec![service("s", broken)]]).await;
     let answer = ask(nodes[0].ingress, "POST /api/service/s/", "", "hello").await;
@@ -97,7 +101,7 @@ async fn a_started_post_is_never_repeated() {
     let (good, count) = counting().await;
     let broken = canned("").await;
     let nodes = mesh(vec![vec![], vec![service("s", broken)], vec![service("s", good)]]).await;
-    let answers = at_once(8, &nodes[0], "POST /api/service/s/").await;
+    let answers = at_once(8, &nodes[0], "POST /api/service/s/", "").await;
     let of = |code| answers.iter().filter(|answer| status(answer) == code).count();
     let (served, failed) = (of(200), of(502));
     assert_eq!(served + failed, 8, "{answers:?}");
