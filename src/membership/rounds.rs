@@ -64,10 +64,15 @@ impl Membership {
         }
         self.advertised = self.advertised.max(packet.members);
         let version = Version { epoch: packet.epoch, incarnation: packet.incarnation };
-        let held = self.members.get(&from).map(|member| member.claim.version.epoch);
-        if held.is_some_and(|held| packet.epoch < held) {
+        let claim = self.members.get(&from).map(|member| member.claim);
+        if let Some(held) = claim.filter(|held| packet.epoch < held.version.epoch) {
+            // A boot that lost its epoch learns it from what is said about it; a late datagram's sender knows better.
+            if !held.status.is_live() && self.may_notify(now) {
+                self.send(Destination::Member { id: from, addr: source }, None);
+            }
             return;
         }
+        let held = claim.map(|held| held.version.epoch);
         if held.is_some_and(|held| packet.epoch > held) {
             self.outputs.push_back(Output::Wanted { subject: from, epoch: packet.epoch, teller: from });
         } else {
