@@ -55,7 +55,8 @@ impl Membership {
 
     /// Anti-entropy brought a tombstone of a member, with its age.
     ///
-    /// Death by hearsay is only a suspicion to whoever holds the member alive: it may refute it.
+    /// Death by hearsay is only a suspicion to whoever holds that boot of the member alive: it may refute it. The end
+    /// of a later boot is held as it is: the boot that is known here is over.
     pub fn handle_tombstone(
         &mut self,
         id: NodeId,
@@ -69,7 +70,10 @@ impl Membership {
             return;
         }
         if hash == self.hash || self.members.contains_key(&hash) {
-            let held_alive = self.members.get(&hash).is_some_and(Member::is_live);
+            let held_alive = self
+                .members
+                .get(&hash)
+                .is_some_and(|member| member.is_live() && member.claim.version.epoch == claim.version.epoch);
             let status =
                 if held_alive && claim.status == Status::Dead { Status::Suspect } else { claim.status };
             self.handle_claim(hash, Claim { status, ..claim }, teller, teller, now);
@@ -154,11 +158,11 @@ impl Membership {
     pub(super) fn accusation(&self, subject: IdHash) -> Option<Fact> {
         let member = self.members.get(&subject)?;
         match member.claim.status {
-            Status::Suspect | Status::Dead => {
+            Status::Suspect | Status::Dead | Status::Left => {
                 let fact = Fact::about(subject, member.claim.version, kind_of(member.claim.status));
                 Some(Fact { by: self.hash.0, ..fact })
             }
-            Status::Alive | Status::Left => None,
+            Status::Alive => None,
         }
     }
 

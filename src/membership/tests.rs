@@ -265,6 +265,31 @@ fn a_dead_member_that_speaks_is_told_but_not_more_often_than_the_limit() {
 }
 
 #[test]
+fn a_boot_that_lost_its_epoch_is_told_what_it_is_held_for() {
+    for kind in [FactKind::Dead, FactKind::Left] {
+        let mut membership = knowing(2);
+        membership.handle_fact(&fact(2, version(10, 0), kind, 1), id(1).hash(), at(0));
+        outputs(&mut membership);
+        let packet = Packet { from: id(2).hash().0, epoch: 7, members: 1, ..Packet::default() };
+        membership.handle_packet(&packet, addr(2), at(10));
+        let told = outputs(&mut membership).into_iter().find_map(|output| {
+            if let Output::Correct { id, addr, fact } = output { Some((id, addr, fact)) } else { None }
+        });
+        let (to, at, fact) = told.expect("it is told");
+        assert_eq!((to, at), (id(2).hash(), addr(2)));
+        assert_eq!((fact.kind(), fact.version()), (kind, version(10, 0)));
+    }
+}
+
+#[test]
+fn the_end_of_a_later_boot_ends_the_one_that_is_known() {
+    let mut membership = knowing(2);
+    let claim = Claim { version: version(11, 0), status: Status::Dead };
+    membership.handle_tombstone(id(2), claim, Duration::from_secs(5), id(1).hash(), at(0));
+    assert_eq!(status(&membership, 2), Status::Dead);
+}
+
+#[test]
 fn before_its_gate_a_node_accuses_nobody() {
     let mut membership = Membership::new(id(0), version(10, 0), 1, 0, Vec::new(), [9; 32], at(0));
     membership.introduce(id(1), 10, Some(addr(1)), 77, at(0));

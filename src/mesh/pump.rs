@@ -244,11 +244,13 @@ impl Mesh {
             Status::Dead => EntryState::Dead,
             Status::Left => EntryState::Left,
         };
+        // The seq of an earlier boot's manifest may be the same by chance, and would hide that the new one is missing.
+        let of_this_boot = |version: &ManifestVersion| version.epoch == member.claim.version.epoch;
         let leaf = Leaf {
             id: member.id,
             version: member.claim.version,
             state,
-            seq: self.gossip.store.version(hash).map_or(0, |version| version.seq),
+            seq: self.gossip.store.version(hash).filter(of_this_boot).map_or(0, |version| version.seq),
             since: Since { noted: now, age },
         };
         let is_covered = state == EntryState::Alive || age < TOMBSTONE_FADES;

@@ -1,4 +1,5 @@
 //! Stories of a few meshes in virtual time.
 
+mod boots;
 mod cluster;
 mod stories;

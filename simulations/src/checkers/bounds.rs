@@ -1,0 +1,131 @@
+//! Everything is bounded: sizes of messages, rates, requests in flight, wake-ups without progress.
+
+use std::collections::BTreeMap;
+
+use meshnode::id::ServiceName;
+use meshnode::time::Instant;
+use meshnode::wire::{MAX_LINK_BODY_LEN, MAX_PACKET_LEN};
+
+use super::{Kind, Violation};
+
+/// Datagrams that a node may send within one second.
+pub const MAX_DATAGRAMS_PER_SECOND: u32 = 1_000;
+
+/// Requests over links that a node may have in flight.
+pub const MAX_REQUESTS: usize = 64;
+
+/// Wake-ups of a node at one and the same instant.
+pub const MAX_WAKES: u32 = 16;
+
+/// What each node has under way.
+#[derive(Debug, Default)]
+pub struct Bounds {
+    nodes: Vec<Usage>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Usage {
+    datagrams: u32,
+    most_datagrams: u32,
+    requests: usize,
+    checks: BTreeMap<ServiceName, u32>,
+    store_calls: u32,
+    woken: (Instant, u32),
+}
+
+impl Bounds {
+    /// The node has a new process, or none.
+    pub fn forget(&mut self, node: usize) {
+        if self.nodes.len() <= node {
+            self.nodes.resize(node + 1, Usage::default());
+        }
+        let most_datagrams = self.nodes[node].most_datagrams;
+        self.nodes[node] = Usage { most_datagrams, ..Usage::default() };
+    }
+
+    /// The most datagrams that any node sent within one second so far.
+    pub fn most_datagrams(&self) -> u32 {
+        self.nodes.iter().map(|usage| usage.most_datagrams).max().unwrap_or(0)
+    }
+
+    /// The node sent a datagram with a plaintext of `len` bytes.
+    pub fn datagram(&mut self, at: Instant, node: usize, len: usize) -> Result<(), Violation> {
+        at_most(at, node, "bytes in a datagram", len, MAX_PACKET_LEN)?;
+        let usage = &mut self.nodes[node];
+        usage.datagrams += 1;
+        usage.most_datagrams = usage.most_datagrams.max(usage.datagrams);
+        at_most(at, node, "datagrams a second", usage.datagrams, MAX_DATAGRAMS_PER_SECOND)
+    }
+
+    /// The node asks something over a link.
+    pub fn request(&mut self, at: Instant, node: usize, len: usize) -> Result<(), Violation> {
+        let usage = &mut self.nodes[node];
+        usage.requests += 1;
+        at_most(at, node, "requests in flight", usage.requests, MAX_REQUESTS)?;
+        self.link_body(at, node, len)
+    }
+
+    /// The node sends a message of `len` bytes over a link.
+    pub fn link_body(&self, at: Instant, node: usize, len: usize) -> Result<(), Violation> {
+        at_most(at, node, "bytes in a message over a link", len, MAX_LINK_BODY_LEN)
+    }
+
+    /// A request of the node has its answer, or failed.
+    pub fn request_ended(&mut self, node: usize) {
+        let usage = &mut self.nodes[node];
+        usage.requests = usage.requests.saturating_sub(1);
+    }
+
+    /// The node wants a service checked.
+    pub fn check(&mut self, at: Instant, node: usize, service: &ServiceName) -> Result<(), Violation> {
+        let checks = self.nodes[node].checks.entry(service.clone()).or_default();
+        *checks += 1;
+        at_most(at, node, "checks of one service at the same time", *checks, 1)
+    }
+
+    /// A check ended.
+    pub fn check_ended(&mut self, node: usize, service: &ServiceName) {
+        self.nodes[node].checks.remove(service);
+    }
+
+    /// The node calls the store.
+    pub fn store_call(&mut self, at: Instant, node: usize) -> Result<(), Violation> {
+        let usage = &mut self.nodes[node];
+        usage.store_calls += 1;
+        at_most(at, node, "calls of the store at the same time", usage.store_calls, 1)
+    }
+
+    /// A call of the store ended.
+    pub fn store_call_ended(&mut self, node: usize) {
+        self.nodes[node].store_calls = 0;
+    }
+
+    /// The node's own deadline came.
+    pub fn woke(&mut self, at: Instant, node: usize) -> Result<(), Violation> {
+        let (instant, wakes) = &mut self.nodes[node].woken;
+        *wakes = if *instant == at { *wakes + 1 } else { 1 };
+        *instant = at;
+        at_most(at, node, "wake-ups without time passing", *wakes, MAX_WAKES)
+    }
+
+    /// A second passed.
+    pub fn tick(&mut self) {
+        for usage in &mut self.nodes {
+            usage.datagrams = 0;
+        }
+    }
+}
+
+fn at_most<N: PartialOrd + std::fmt::Display>(
+    at: Instant,
+    node: usize,
+    what: &str,
+    found: N,
+    limit: N,
+) -> Result<(), Violation> {
+    if found <= limit {
+        return Ok(());
+    }
+    let text = format!("n{node}: {found} {what}, and {limit} are the most");
+    Err(Violation { kind: Kind::Bounds, at, text })
+}

@@ -1,0 +1,137 @@
+//! Datagrams and requests on their way between machines.
+
+use std::net::SocketAddr;
+
+use meshnode::id::NodeId;
+use meshnode::mesh::{Destination, Input, LINK_REQUEST_TIMEOUT, LinkFailure, RequestId};
+use meshnode::time::Duration;
+
+use super::links::Exchange;
+use super::{Cluster, Happening, explain, node};
+use crate::trace::Who;
+
+/// After so long a dialler gives up on an address from which nothing comes back.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl Cluster {
+    /// The machine that holds an address now.
+    pub(super) fn holder(&self, addr: SocketAddr) -> Option<usize> {
+        self.addresses.get(&addr).copied()
+    }
+
+    pub(super) fn send(&mut self, node: usize, to: Destination, bytes: &[u8]) {
+        let counted = self.checkers.bounds.datagram(self.now, node, bytes.len());
+        self.fail(counted);
+        let (addr, sealed_for) = match to {
+            Destination::Member { id, addr } => (addr, Some(id)),
+            Destination::Address(addr) => (addr, None),
+            Destination::Seed(seed) => {
+                let Some(seed) = node::seeds(node, self.options.seeds).nth(seed) else {
+                    return;
+                };
+                (self.nodes[seed].addr, None)
+            }
+        };
+        let holder = self.holder(addr);
+        let arrivals = holder.map(|holder| self.network.datagram(node, holder)).unwrap_or_default();
+        let digest = blake3::hash(bytes).to_hex();
+        let why = self.trace.is_read().then(|| explain::packet(bytes, &self.model));
+        let (to, size) = (holder.map_or(Who::World, Who::Node), bytes.len());
+        self.trace.explain(
+            self.now,
+            Who::Node(node),
+            format_args!("-> {to:<5} {size:4} B {} {arrivals:?}", &digest[..8]),
+            why,
+        );
+        let source = self.nodes[node].addr;
+        for delay in arrivals {
+            let bytes = bytes.to_vec();
+            self.queue.push(self.now + delay, Happening::Datagram { to: addr, sealed_for, source, bytes });
+        }
+    }
+
+    pub(super) fn ask(&mut self, exchange: Exchange, peer: NodeId, addr: SocketAddr, body: Vec<u8>) {
+        let from = exchange.from;
+        let counted = self.checkers.bounds.request(self.now, from, body.len());
+        self.fail(counted);
+        let holder = self.holder(addr);
+        let to = holder.unwrap_or(from);
+        let link = self.links.open(Exchange { to, ..exchange });
+        let way = holder.and_then(|holder| Some((holder, self.network.link(from, holder)?)));
+        let outcome = match way {
+            None => Err((CONNECT_TIMEOUT, LinkFailure::Unreachable)),
+            Some((holder, delay)) if self.nodes[holder].process.is_none() => {
+                Err((2 * delay, LinkFailure::Unreachable))
+            }
+            Some((holder, delay)) if self.nodes[holder].id() != peer => {
+                Err((4 * delay, LinkFailure::WrongPeer))
+            }
+            Some((_, delay)) => Ok(delay),
+        };
+        let why = self.trace.is_read().then(|| explain::request(&body));
+        let (target, size) = (holder.map_or(Who::World, Who::Node), body.len());
+        self.trace.explain(
+            self.now,
+            Who::Node(from),
+            format_args!("=> {target:<5} {size:4} B request {link} {outcome:?}"),
+            why,
+        );
+        match outcome {
+            Ok(delay) => {
+                self.queue.push(self.now + delay, Happening::Asked { link, body });
+                let failure = LinkFailure::TimedOut;
+                self.queue.push(self.now + LINK_REQUEST_TIMEOUT, Happening::Failed { link, failure });
+            }
+            Err((delay, failure)) => self.queue.push(self.now + delay, Happening::Failed { link, failure }),
+        }
+    }
+
+    pub(super) fn asked(&mut self, link: u64, body: Vec<u8>) {
+        let Some(exchange) = self.links.exchange(link) else {
+            return;
+        };
+        if self.nodes[exchange.to].process.is_none() {
+            let failure = LinkFailure::Unreachable;
+            let way_back = self.network.link(exchange.to, exchange.from);
+            self.queue
+                .push(self.now + way_back.unwrap_or(CONNECT_TIMEOUT), Happening::Failed { link, failure });
+            return;
+        }
+        let from = self.nodes[exchange.from].id();
+        self.feed(exchange.to, Input::Request { from, id: RequestId(link), body });
+    }
+
+    pub(super) fn respond(&mut self, node: usize, id: RequestId, body: Vec<u8>) {
+        let counted = self.checkers.bounds.link_body(self.now, node, body.len());
+        self.fail(counted);
+        let link = id.0;
+        let Some(exchange) = self.links.exchange(link).filter(|exchange| exchange.to == node) else {
+            return;
+        };
+        let delay = self.network.link(node, exchange.from);
+        let why = self.trace.is_read().then(|| explain::response(&body));
+        self.trace.explain(
+            self.now,
+            Who::Node(node),
+            format_args!("<= {:<5} {:4} B response {link} {delay:?}", Who::Node(exchange.from), body.len()),
+            why,
+        );
+        if let Some(delay) = delay {
+            self.queue.push(self.now + delay, Happening::Answered { link, body });
+        }
+    }
+
+    pub(super) fn end_exchange(&mut self, link: u64, result: Result<Vec<u8>, LinkFailure>) {
+        let Some(exchange) = self.links.close(link) else {
+            return;
+        };
+        if !self.runs(exchange.from, exchange.from_boot) {
+            return;
+        }
+        self.checkers.bounds.request_ended(exchange.from);
+        if let Err(failure) = &result {
+            self.note(Who::Node(exchange.from), format_args!("request {link} failed: {failure}"));
+        }
+        self.feed(exchange.from, Input::Response { id: exchange.id, result });
+    }
+}

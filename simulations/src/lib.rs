@@ -1,0 +1,15 @@
+//! meshsim: many of the very same [`meshnode::mesh::Mesh`] in virtual time, and checkers that know the truth.
+//!
+//! [`cluster::Cluster`] is the harness: scripts call its verbs (`crash`, `partition`, `run`, …). What happens follows
+//! from the seed alone; the [`trace`] proves it. See `simulations/README.md`.
+
+pub mod checkers;
+pub mod cluster;
+pub mod model;
+pub mod network;
+pub mod options;
+pub mod play;
+pub mod queue;
+pub mod scenario;
+pub mod store;
+pub mod trace;

@@ -1,0 +1,25 @@
+//! Runs that once failed, and why.
+
+#![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+use meshnode::time::Duration;
+use meshsim::options::Options;
+use meshsim::scenario::Scenario;
+use meshsim::trace::Trace;
+
+#[track_caller]
+fn ends_well(name: &str, nodes: usize, seed: u64, loss: f64) {
+    let scenario = Scenario::named(name).expect("no such scenario");
+    let mut options = Options { settle: Duration::from_secs(90), ..scenario.options(nodes, seed) };
+    options.network.loss = loss;
+    let replay = format!("meshsim run {name} {options} --trace -");
+    let outcome = scenario.play(options, Trace::default());
+    assert!(outcome.settled.is_ok(), "{outcome}\nreplay: {replay}");
+}
+
+/// The seed lost its disk and its clock was slow. Those who held it dead at its old epoch dropped all it said, and
+/// never told it why.
+#[test]
+fn a_seed_at_a_lower_epoch_is_not_ignored_for_ever() {
+    ends_well("chaos", 3, 60, 0.0);
+}
