@@ -1,0 +1,101 @@
+//! What membership wants to be done or known.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::id::{IdHash, NodeId};
+use crate::wire::{Body, Fact};
+
+/// Where a datagram goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// To a member; only it can open the seal.
+    Member {
+        /// Hash of its id.
+        id: IdHash,
+        /// Where it is, or where its question came from.
+        addr: SocketAddr,
+    },
+    /// To whoever holds this address (a Join).
+    Address(SocketAddr),
+    /// To the configured seed of this index, resolved anew (a Join).
+    Seed(usize),
+}
+
+/// What membership wants to be done or known.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this, filled up with facts.
+    Send {
+        /// To whom.
+        to: Destination,
+        /// The message; none carries only facts.
+        body: Option<Body>,
+    },
+    /// Tell a member what is held about it, at the address that it speaks from.
+    Correct {
+        /// The member.
+        id: IdHash,
+        /// Where it speaks from.
+        addr: SocketAddr,
+        /// What is held.
+        fact: Fact,
+    },
+    /// What is held about a member changed (or the member was forgotten).
+    Changed(IdHash),
+    /// Somebody named a member, or a boot of one, whose manifest is not known here.
+    Wanted {
+        /// The member.
+        subject: IdHash,
+        /// Its epoch.
+        epoch: u64,
+        /// Who has it.
+        teller: IdHash,
+    },
+    /// A member answered a join from this address.
+    Contact {
+        /// Who it is.
+        id: NodeId,
+        /// Where.
+        addr: SocketAddr,
+        /// The root of its digest.
+        root: u64,
+    },
+    /// A member told the root of its digest.
+    Root {
+        /// The member.
+        peer: IdHash,
+        /// The root.
+        root: u64,
+    },
+    /// A member came, or came back with a new epoch.
+    Joined(NodeId),
+    /// A member is suspected.
+    Suspected {
+        /// The member.
+        subject: NodeId,
+        /// Who says so.
+        accuser: IdHash,
+    },
+    /// A member is dead.
+    Died(NodeId),
+    /// A member left.
+    Departed(NodeId),
+    /// A suspected or dead member is alive after all.
+    Refuted(NodeId),
+    /// Evidence about a member, in a sentence.
+    Evidence(NodeId, Arc<str>),
+    /// The mesh knows this node at a higher epoch.
+    EpochBehind {
+        /// The epoch.
+        epoch: u64,
+        /// It holds that boot alive.
+        is_alive: bool,
+    },
+    /// A claim broke a rule and was not applied.
+    Refused(String),
+    /// Nobody answered the joins.
+    Unanswered,
+    /// The leave has been told.
+    Left,
+}
