@@ -1,5 +1,6 @@
 //! Coming and going: finding the mesh through seeds and former peers, healing partitions, and leaving.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use rand::{Rng as _, RngExt as _};
@@ -37,26 +38,56 @@ const LEAVE_ROUNDS: u32 = 3;
 const LEAVE_INTERVAL: Duration = Duration::from_millis(100);
 const LEAVE_FANOUT: usize = 32;
 
+/// Addresses without a living member are asked for this long: from their death on, or from this boot on.
+const FORMER_FOR: Duration = Duration::from_secs(72 * 3600);
+
+/// Addresses without a living member that are kept.
+const MAX_FORMER: usize = 1024;
+
+/// An address where a member was, and until when it is worth asking there.
+#[derive(Debug, Clone, Copy)]
+struct Former {
+    addr: SocketAddr,
+    until: Instant,
+}
+
 /// The way into the mesh.
 #[derive(Debug)]
 pub(super) struct Joining {
     seeds: usize,
-    peers: Vec<SocketAddr>,
+    former: Vec<Former>,
     tokens: Vec<u64>,
     interval: Duration,
     pub(super) met: bool,
 }
 
 impl Joining {
-    pub(super) const fn new(seeds: usize, peers: Vec<SocketAddr>) -> Self {
-        Self { seeds, peers, tokens: Vec::new(), interval: JOIN_INTERVAL, met: false }
+    pub(super) fn new(seeds: usize, peers: Vec<SocketAddr>, now: Instant) -> Self {
+        let former = |addr| Former { addr, until: now + FORMER_FOR };
+        let former = peers.into_iter().take(MAX_FORMER).map(former).collect();
+        Self { seeds, former, tokens: Vec::new(), interval: JOIN_INTERVAL, met: false }
+    }
+
+    /// The tombstone of a member is deleted, `age` after its death; its address is asked for some time still.
+    pub(super) fn remember(&mut self, addr: SocketAddr, age: Duration, now: Instant) {
+        self.former.retain(|former| former.addr != addr && former.until > now);
+        if self.former.len() < MAX_FORMER {
+            self.former.push(Former { addr, until: now + FORMER_FOR.saturating_sub(age) });
+        }
     }
 }
 
 impl Membership {
     /// Whether this node was told of others: without seeds and former peers it is the first of its mesh.
     pub const fn has_contacts(&self) -> bool {
-        self.joining.seeds > 0 || !self.joining.peers.is_empty()
+        self.joining.seeds > 0 || !self.joining.former.is_empty()
+    }
+
+    /// Addresses where members were that nobody living has now.
+    pub fn former_addresses(&self, now: Instant) -> impl Iterator<Item = SocketAddr> {
+        let live: BTreeSet<SocketAddr> = self.members.values().filter_map(|member| member.addr).collect();
+        let former = self.joining.former.iter().filter(move |former| former.until > now);
+        former.map(|former| former.addr).filter(move |addr| !live.contains(addr))
     }
 
     /// Tells everyone that this node leaves; `Output::Left` says when that is done.
@@ -86,10 +117,10 @@ impl Membership {
         for seed in 0..self.joining.seeds {
             self.send_join(Destination::Seed(seed));
         }
-        let peers = &self.joining.peers;
-        let start = if peers.is_empty() { 0 } else { self.rng.random_range(0..peers.len()) };
-        let asked: Vec<SocketAddr> =
-            peers.iter().cycle().skip(start).take(PEERS_PER_TRY.min(peers.len())).copied().collect();
+        let former = &self.joining.former;
+        let start = if former.is_empty() { 0 } else { self.rng.random_range(0..former.len()) };
+        let asked = former.iter().cycle().skip(start).take(PEERS_PER_TRY.min(former.len()));
+        let asked: Vec<SocketAddr> = asked.map(|former| former.addr).collect();
         for addr in asked {
             self.send_join(Destination::Address(addr));
         }
@@ -109,8 +140,7 @@ impl Membership {
         let dead = |member: &&Member| member.claim.status == Status::Dead;
         let dead: Vec<SocketAddr> =
             self.members.values().filter(dead).filter_map(|member| member.addr).collect();
-        let lost: Vec<SocketAddr> =
-            self.joining.peers.iter().copied().filter(|peer| !self.holds(*peer)).collect();
+        let lost: Vec<SocketAddr> = self.former_addresses(now).collect();
         let candidates = dead.len() + lost.len() + self.joining.seeds;
         let is_whole = dead.is_empty() && lost.is_empty();
         if candidates == 0 || is_whole && self.rng.random_range(0.0..1.0) >= SEEDS_ALONE {
@@ -159,10 +189,6 @@ impl Membership {
                 self.timers.set(Timer::Leave, now + LEAVE_INTERVAL);
             }
         }
-    }
-
-    fn holds(&self, addr: SocketAddr) -> bool {
-        self.members.values().any(|member| member.addr == Some(addr))
     }
 
     fn send_join(&mut self, to: Destination) {

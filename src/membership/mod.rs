@@ -123,7 +123,7 @@ impl Membership {
             dissemination: Dissemination::default(),
             last_gossip: now,
             notices: (now, 0),
-            joining: Joining::new(seeds, peers),
+            joining: Joining::new(seeds, peers, now),
             leaving: None,
             timers: Timers::default(),
             outputs: VecDeque::new(),
@@ -297,9 +297,17 @@ impl Membership {
             .collect();
         for (hash, age) in old {
             if age >= TOMBSTONE_ENDS {
-                self.members.remove(&hash);
+                self.bury(hash, age, now);
             }
             self.outputs.push_back(Output::Changed(hash));
+        }
+    }
+
+    /// Deletes a tombstone. Where a dead member was, somebody may come back; one that left is not waited for.
+    fn bury(&mut self, hash: IdHash, age: Duration, now: Instant) {
+        let Some(member) = self.members.remove(&hash) else { return };
+        if let Some(addr) = member.addr.filter(|_| member.claim.status == Status::Dead) {
+            self.joining.remember(addr, age, now);
         }
     }
 }

@@ -338,3 +338,15 @@ fn former_peers_and_seeds_are_asked_until_somebody_is_met() {
     assert!((10..40).contains(&joins), "{joins}");
     assert_eq!(complaints, 1);
 }
+
+#[test]
+fn where_a_member_died_it_is_asked_for_until_three_days_later() {
+    let hours = |n: u64| Instant::ORIGIN + Duration::from_secs(n * 3600);
+    let mut membership = knowing(2);
+    membership.handle_fact(&fact(2, version(10, 0), FactKind::Dead, 1), id(1).hash(), at(0));
+    membership.timers.set(super::Timer::Reap, at(0));
+    membership.handle_timeout(hours(25));
+    assert!(membership.member(id(2).hash()).is_none());
+    assert_eq!(membership.former_addresses(hours(71)).collect::<Vec<_>>(), [addr(2)]);
+    assert_eq!(membership.former_addresses(hours(73)).count(), 0);
+}

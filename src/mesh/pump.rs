@@ -11,9 +11,6 @@ use crate::wire::link::EntryState;
 use crate::wire::{Body, Fact, FactKind, encode};
 use crate::{election, gossip, membership, probe, summary};
 
-/// Dead addresses are kept for rejoining this long, past their tombstones' place in the digest.
-const PEERS_KEPT: Duration = Duration::from_secs(72 * 3600);
-
 /// Addresses that are written down.
 const MAX_PEERS: usize = 1024;
 
@@ -266,11 +263,10 @@ impl Mesh {
 
     pub(super) fn persist_peers(&mut self, now: Instant) {
         self.persist_peers_at = None;
-        let kept = |member: &&membership::Member| {
-            member.is_live() || member.claim.status == Status::Dead && member.age(now) < PEERS_KEPT
-        };
+        let kept = |member: &&membership::Member| member.claim.status != Status::Left;
         let members = self.membership.members().map(|(_, member)| member);
-        let peers = members.filter(kept).filter_map(|member| member.addr).take(MAX_PEERS).collect();
+        let members = members.filter(kept).filter_map(|member| member.addr);
+        let peers = members.chain(self.membership.former_addresses(now)).take(MAX_PEERS).collect();
         self.outputs.push_back(Output::Persist(Persist::Peers(peers)));
     }
 
