@@ -1,101 +1,21 @@
-//! Signed manifests: the owner's Protobuf bytes, its signature over them, and their parsed value.
+//! The body of a manifest: its Protobuf messages, and the way from the parsed value and back.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use prost::Message as _;
-
-use super::WireError;
-use crate::id::{Identity, ManifestVersion, NodeId, ServiceName};
+use super::{MAX_TTL, WireError, at_most, field};
+use crate::id::{ManifestVersion, NodeId, ServiceName};
 use crate::manifest::{
     Capabilities, Gpu, Health, HostPolicy, Manifest, Protocol, Route, Service, Split, Standing, Timeouts,
 };
-
-/// The largest signed manifest; a larger one is refused at its source.
-pub const MAX_MANIFEST_LEN: usize = 64 * 1024;
-
-/// The longest time to live that a manifest may ask for.
-pub const MAX_TTL: Duration = Duration::from_secs(24 * 3600);
-
-/// Signed along with the body, so that the signature means nothing elsewhere.
-const SIGNING_CONTEXT: &[u8] = b"mesh/rec/1";
 
 const MAX_SERVICES: usize = 512;
 const MAX_GPUS: usize = 64;
 const MAX_TAGS: usize = 64;
 const MAX_SPLITS: usize = 32;
 
-/// A manifest whose signature was verified: the received bytes, which are forwarded unchanged, and their value.
-#[derive(Debug, Clone)]
-pub struct SignedManifest {
-    bytes: Arc<[u8]>,
-    hash: u64,
-    manifest: Arc<Manifest>,
-}
-
-impl SignedManifest {
-    /// Signs `manifest`. Fails when it is over [`MAX_MANIFEST_LEN`].
-    pub fn sign(manifest: Manifest, identity: &Identity) -> Result<Self, WireError> {
-        let body = ManifestBody::from(&manifest).encode_to_vec();
-        let signature = identity.sign(&signed_text(&body)).to_vec();
-        let bytes = Signed { body, signature }.encode_to_vec();
-        super::at_most("manifest", bytes.len(), MAX_MANIFEST_LEN)?;
-        Ok(Self { hash: hash(&bytes), bytes: bytes.into(), manifest: Arc::new(manifest) })
-    }
-
-    /// Decodes and verifies a manifest as it came over the wire.
-    pub fn verify(bytes: &[u8]) -> Result<Self, WireError> {
-        let signed: Signed = super::decode(bytes, "manifest", MAX_MANIFEST_LEN)?;
-        let body: ManifestBody = super::decode(&signed.body, "manifest", MAX_MANIFEST_LEN)?;
-        let manifest = body.parse()?;
-        if !manifest.id.verifies(&signed_text(&signed.body), &signed.signature) {
-            return Err(field("signature"));
-        }
-        Ok(Self { bytes: bytes.into(), hash: hash(bytes), manifest: Arc::new(manifest) })
-    }
-
-    /// The bytes as signed by the owner.
-    pub const fn bytes(&self) -> &Arc<[u8]> {
-        &self.bytes
-    }
-
-    /// The first 8 bytes of BLAKE3 of the bytes: names this manifest in facts.
-    pub const fn hash(&self) -> u64 {
-        self.hash
-    }
-
-    /// The parsed value.
-    pub const fn manifest(&self) -> &Arc<Manifest> {
-        &self.manifest
-    }
-}
-
-fn signed_text(body: &[u8]) -> Vec<u8> {
-    [SIGNING_CONTEXT, body].concat()
-}
-
-fn hash(bytes: &[u8]) -> u64 {
-    let hash = blake3::hash(bytes);
-    let mut eight = [0; 8];
-    eight.copy_from_slice(&hash.as_bytes()[..8]);
-    u64::from_be_bytes(eight)
-}
-
-const fn field(field: &'static str) -> WireError {
-    WireError::Field { what: "manifest", field }
-}
-
-/// The outer message: what a node holds, forwards and verifies.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-struct Signed {
-    #[prost(bytes = "vec", tag = "1")]
-    body: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    signature: Vec<u8>,
-}
-
+/// What the owner signs.
 #[derive(Clone, PartialEq, prost::Message)]
-struct ManifestBody {
+pub(super) struct ManifestBody {
     #[prost(string, tag = "1")]
     cluster: String,
     #[prost(bytes = "vec", tag = "2")]
@@ -316,9 +236,10 @@ impl From<&Standing> for StandingBody {
 }
 
 impl ManifestBody {
-    fn parse(self) -> Result<Manifest, WireError> {
-        super::at_most("services of a manifest", self.services.len(), MAX_SERVICES)?;
-        super::at_most("routes of a manifest", self.routes.len(), MAX_SERVICES)?;
+    /// The value. A field that holds what it must not refuses the whole manifest.
+    pub(super) fn parse(self) -> Result<Manifest, WireError> {
+        at_most("services of a manifest", self.services.len(), MAX_SERVICES)?;
+        at_most("routes of a manifest", self.routes.len(), MAX_SERVICES)?;
         let key: [u8; 32] = self.id.try_into().map_err(|_| field("id"))?;
         let standing = self.standing.unwrap_or_default();
         Ok(Manifest {
@@ -354,7 +275,7 @@ impl ManifestBody {
 
 impl CapabilitiesBody {
     fn parse(self) -> Result<Capabilities, WireError> {
-        super::at_most("GPUs of a manifest", self.gpus.len(), MAX_GPUS)?;
+        at_most("GPUs of a manifest", self.gpus.len(), MAX_GPUS)?;
         let gpu = |gpu: GpuBody| Gpu { name: gpu.name, memory_bytes: gpu.memory_bytes };
         Ok(Capabilities {
             cpu_cores: self.cpu_cores,
@@ -369,7 +290,7 @@ impl CapabilitiesBody {
 impl ServiceBody {
     /// A later version's health, protocol or host policy reads as the most careful one known here.
     fn parse(self) -> Result<Service, WireError> {
-        super::at_most("tags of a service", self.tags.len(), MAX_TAGS)?;
+        at_most("tags of a service", self.tags.len(), MAX_TAGS)?;
         Ok(Service {
             name: self.name.parse::<ServiceName>().map_err(|_| field("services.name"))?,
             port: u16::try_from(self.port).map_err(|_| field("services.port"))?,
@@ -401,7 +322,7 @@ impl ServiceBody {
 
 impl RouteBody {
     fn parse(self) -> Result<Route, WireError> {
-        super::at_most("splits of a route", self.split.len(), MAX_SPLITS)?;
+        at_most("splits of a route", self.split.len(), MAX_SPLITS)?;
         let split = |split: SplitBody| {
             let percent = u8::try_from(split.percent).ok().filter(|percent| *percent <= 100);
             Ok(Split { version: split.version, percent: percent.ok_or_else(|| field("routes.split"))? })
