@@ -32,7 +32,6 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::id::{IdHash, NodeId, Version};
 use crate::time::{Duration, Instant, earliest};
-use crate::view::Status;
 use crate::wire::{Body, Fact, FactKind};
 use awareness::Awareness;
 use dissemination::Dissemination;
@@ -316,15 +315,5 @@ impl Membership {
 fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
     for i in (1..items.len()).rev() {
         items.swap(i, rng.random_range(0..=i));
-    }
-}
-
-/// What a status is called in a fact.
-const fn kind_of(status: Status) -> FactKind {
-    match status {
-        Status::Alive => FactKind::Alive,
-        Status::Suspect => FactKind::Suspect,
-        Status::Dead => FactKind::Dead,
-        Status::Left => FactKind::Left,
     }
 }

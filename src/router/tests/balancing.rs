@@ -1,3 +1,5 @@
+//! Balancing: how even the load is, and that old reports do not herd.
+
 use super::fixture::*;
 use super::simulation::{Policy, Simulation};
 use crate::router::{Ask, ExitLoad, Outcome, Router};

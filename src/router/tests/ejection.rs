@@ -1,3 +1,5 @@
+//! Outlier ejection: who is taken out, for how long, and that never too many are.
+
 use super::fixture::*;
 use crate::router::{Ask, Outcome, Reason, Router};
 use crate::time::{Duration, Instant};

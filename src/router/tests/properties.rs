@@ -1,3 +1,5 @@
+//! Properties that hold for any view and any ask.
+
 use proptest::prelude::*;
 
 use super::fixture::*;

@@ -1,3 +1,5 @@
+//! Why an instance is refused, and what the caller of an unavailable service is told.
+
 use std::sync::Arc;
 
 use super::fixture::*;

@@ -1,3 +1,5 @@
+//! Retries: what may be sent elsewhere, and within which budget.
+
 use super::fixture::*;
 use crate::router::{Phase, Retry};
 

@@ -1,3 +1,5 @@
+//! Routes: canary splits, affinity, and whose revision wins.
+
 use super::fixture::*;
 use crate::manifest::Split;
 use crate::router::{Ask, Reason, Router};

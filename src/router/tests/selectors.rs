@@ -1,3 +1,5 @@
+//! Version selectors: what matches, and what is no selector.
+
 use crate::router::{InstanceVersion, Selector};
 
 fn check(selector: &str, matching: &[&str], others: &[&str]) {

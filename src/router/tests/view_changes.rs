@@ -1,3 +1,5 @@
+//! What happens to the memory of an instance when the view changes.
+
 use super::fixture::*;
 use crate::id::Version;
 use crate::manifest::Health;

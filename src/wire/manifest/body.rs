@@ -1,19 +1,19 @@
-//! The Protobuf body of a manifest, and its two-way translation.
+//! The body of a manifest: its Protobuf messages, and the way from the parsed value and back.
 
 use std::time::Duration;
 
-use super::{MAX_TTL, field};
+use super::{MAX_TTL, WireError, at_most, field};
 use crate::id::{ManifestVersion, NodeId, ServiceName};
 use crate::manifest::{
     Capabilities, Gpu, Health, HostPolicy, Manifest, Protocol, Route, Service, Split, Standing, Timeouts,
 };
-use crate::wire::{WireError, at_most};
 
 const MAX_SERVICES: usize = 512;
 const MAX_GPUS: usize = 64;
 const MAX_TAGS: usize = 64;
 const MAX_SPLITS: usize = 32;
 
+/// What the owner signs.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct ManifestBody {
     #[prost(string, tag = "1")]
@@ -236,6 +236,7 @@ impl From<&Standing> for StandingBody {
 }
 
 impl ManifestBody {
+    /// The value. A field that holds what it must not refuses the whole manifest.
     pub(super) fn parse(self) -> Result<Manifest, WireError> {
         at_most("services of a manifest", self.services.len(), MAX_SERVICES)?;
         at_most("routes of a manifest", self.routes.len(), MAX_SERVICES)?;
