@@ -10,6 +10,7 @@ async fn the_commands_show_what_the_node_knows() -> anyhow::Result<()> {
     let world = World::new()?;
     let echo = Sample::start(Kind::Echo, "n1", "1.4.2").await?;
     let n1 = world.node("n1").service(&echo).start().await?;
+    one_mesh(&[&n1]).await?;
     let n2 = world.node("n2").join(&n1).start().await?;
     one_mesh(&[&n1, &n2]).await?;
     n2.sees_healthy("echo", 1, SOON).await?;

@@ -13,6 +13,7 @@ async fn the_first_summary_reaches_cloudflare_with_a_ttl_and_the_token() -> anyh
     let kv = FakeKv::start().await?;
     let echo = Sample::start(Kind::Echo, "n1", "1.0.0").await?;
     let n1 = on_cloudflare(world.node("n1").service(&echo), &kv).start().await?;
+    assert_eq!(one_mesh(&[&n1]).await?, n1.id());
     let n2 = on_cloudflare(world.node("n2").join(&n1), &kv).start().await?;
     one_mesh(&[&n1, &n2]).await?;
 
