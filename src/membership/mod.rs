@@ -32,6 +32,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::id::{IdHash, NodeId, Version};
 use crate::time::{Duration, Instant, earliest};
+use crate::view::Status;
 use crate::wire::{Body, Fact, FactKind};
 use awareness::Awareness;
 use dissemination::Dissemination;
