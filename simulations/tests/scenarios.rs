@@ -161,6 +161,14 @@ fn a_node_that_was_held_dead_for_long_comes_back_as_itself() -> Story {
 }
 
 #[test]
+fn a_first_node_that_lost_its_disk_is_not_taken_for_a_clone_of_itself() -> Story {
+    // It starts again before anybody holds it dead, and is ready at once, as it joins through nobody.
+    let mut mesh = settled(4, 18)?;
+    mesh.restart(0, Restart::DiskLost);
+    mesh.settle(secs(60)).map(|_| ())
+}
+
+#[test]
 fn a_seed_that_lost_its_disk_is_told_its_epoch_by_those_who_hold_it_gone() -> Story {
     for leaves in [false, true] {
         let mut mesh = settled(4, 16)?;

@@ -244,11 +244,16 @@ impl Mesh {
 
     /// The mesh knows this node at a higher epoch than it has.
     ///
-    /// A node that starts has lost its disk and takes a higher one. One that was part of the mesh cannot have been
-    /// overtaken by itself: if that boot lives, another process runs with a copy of its key. Two that fight over an
-    /// identity would refute each other for ever, so the older boot gives way.
+    /// A node that starts has lost its disk and takes a higher one; so has a first node, which passes its gate at once
+    /// and has met nobody when it is told. One that was part of the mesh cannot have been overtaken by itself: if that
+    /// boot lives, another process runs with a copy of its key. Two that fight over an identity would refute each
+    /// other for ever, so the older boot gives way.
     fn handle_epoch_behind(&mut self, known: u64, is_alive: bool) {
-        if is_alive && self.gate.is_passed() && known > self.membership.version().epoch {
+        if is_alive
+            && self.gate.is_passed()
+            && self.membership.met_anybody()
+            && known > self.membership.version().epoch
+        {
             self.quarantined = true;
             self.note_change();
             self.event(Event::Cloned { epoch: known });
