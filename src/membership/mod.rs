@@ -245,7 +245,12 @@ impl Membership {
 
     fn gossip(&mut self, now: Instant) {
         self.last_gossip = now;
-        for id in self.sample(GOSSIP_FANOUT, |_| true) {
+        // Each copy of a fact counts, so those who may be gone get theirs only when nobody else is there.
+        let mut chosen = self.sample(GOSSIP_FANOUT, |member| member.claim.status == Status::Alive);
+        if chosen.is_empty() {
+            chosen = self.sample(GOSSIP_FANOUT, |_| true);
+        }
+        for id in chosen {
             self.send_to_member(id, None);
         }
         self.schedule_gossip(now);

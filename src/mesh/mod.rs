@@ -41,6 +41,7 @@ use crate::wire::WireError;
 use gate::Gate;
 use links::Pending;
 use own::OwnManifest;
+use standing::Roster;
 
 /// Addresses of members are written down this often, when they changed.
 const PERSIST_PEERS_INTERVAL: Duration = Duration::from_secs(10);
@@ -74,8 +75,7 @@ pub struct Mesh {
     requests: BTreeMap<RequestId, Pending>,
     next_request: u64,
     persist_peers_at: Option<Instant>,
-    /// Members or manifests changed: candidates and census are looked at anew.
-    is_roster_stale: bool,
+    roster: Roster,
     view: Option<Arc<View>>,
     view_version: u64,
     outputs: VecDeque<Output>,
@@ -123,7 +123,7 @@ impl Mesh {
             requests: BTreeMap::new(),
             next_request: 0,
             persist_peers_at: None,
-            is_roster_stale: true,
+            roster: Roster::new(now),
             view: None,
             view_version: 0,
             outputs: VecDeque::new(),
@@ -175,6 +175,7 @@ impl Mesh {
             self.prober.poll_timeout(),
             self.gate.poll_timeout(),
             self.own.poll_timeout(),
+            self.roster.poll_timeout(),
             self.store_failed_until,
             self.persist_peers_at,
         ];

@@ -26,7 +26,7 @@ impl Mesh {
             self.pump_election(now);
             self.pump_summary(now);
             self.publish_if_due(now);
-            if !self.is_roster_stale && !self.pump_membership(now) {
+            if !self.roster.is_due(now) && !self.pump_membership(now) {
                 return;
             }
         }
@@ -256,7 +256,7 @@ impl Mesh {
 
     /// Members, manifests or the leader changed.
     pub(super) fn note_change(&mut self) {
-        self.is_roster_stale = true;
+        self.roster.touch();
         self.view = None;
         self.view_version += 1;
     }

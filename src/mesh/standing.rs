@@ -8,15 +8,58 @@ use crate::election::Candidate;
 use crate::id::{IdHash, NodeId, ServiceName};
 use crate::manifest::{Health, Manifest, Standing};
 use crate::summary::{Census, CensusMember};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::view::Status;
+
+/// Between two looks at the roster, for each member.
+const ROSTER_REST_PER_MEMBER: Duration = Duration::from_micros(20);
+
+/// When the roster (who may lead, and what the summary would say) is looked at anew.
+#[derive(Debug)]
+pub(super) struct Roster {
+    is_stale: bool,
+    not_before: Instant,
+}
+
+impl Roster {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self { is_stale: true, not_before: now }
+    }
+
+    /// Members or manifests changed.
+    pub(super) const fn touch(&mut self) {
+        self.is_stale = true;
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.is_stale && self.not_before <= now
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.is_stale.then_some(self.not_before)
+    }
+
+    fn take_due(&mut self, now: Instant) -> bool {
+        let is_due = self.is_due(now);
+        self.is_stale &= !is_due;
+        is_due
+    }
+
+    const fn rest_until(&mut self, at: Instant) {
+        self.not_before = at;
+    }
+}
 
 impl Mesh {
     /// Looks at candidates and census anew, if members or manifests changed.
+    ///
+    /// That costs time in proportion to the members, so a large mesh whose members come in a rush does it less often.
     pub(super) fn refresh_roster(&mut self, now: Instant) {
-        if !std::mem::take(&mut self.is_roster_stale) {
+        if !self.roster.take_due(now) {
             return;
         }
+        let members = u32::try_from(self.membership.live_count()).unwrap_or(u32::MAX);
+        self.roster.rest_until(now + ROSTER_REST_PER_MEMBER * members);
         let live = self.live_manifests(now);
         let (candidates, differ) = eligible(&live);
         if differ && !self.stores_differ {
@@ -111,7 +154,8 @@ fn eligible(live: &[(Arc<Manifest>, Status)]) -> (Vec<Candidate>, bool) {
         .iter()
         .filter(|(manifest, status)| {
             let standing = &manifest.standing;
-            *status == Status::Alive
+            // A leader that is only suspected leads on: a hold-down on every suspicion would leave no leader at all.
+            (*status == Status::Alive || standing.leading_term > 0)
                 && standing.offers
                 && standing.store_ok
                 && (shared.is_empty() || is_shared(standing))
