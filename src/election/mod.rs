@@ -26,6 +26,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// A Coordinator is believed without its manifest for this long.
 const ANNOUNCEMENT_COUNTS_FOR: Duration = Duration::from_secs(10);
 
+/// Coordinators that are believed without their manifests.
+const MAX_ANNOUNCED: usize = 16;
+
 /// Each place in the ranking holds back this much longer, up to [`MAX_STAGGER`], so that one election settles it.
 const STAGGER: Duration = Duration::from_secs(1);
 const MAX_STAGGER: Duration = Duration::from_secs(8);
@@ -124,6 +127,10 @@ impl Election {
         self.term_seen = self.term_seen.max(term);
         if leader != self.own {
             self.announced.insert(leader, (term, now));
+            if self.announced.len() > MAX_ANNOUNCED {
+                let oldest = self.announced.iter().min_by_key(|(_, (_, at))| *at).map(|(id, _)| *id);
+                oldest.and_then(|id| self.announced.remove(&id));
+            }
             self.decide(now);
         }
     }
@@ -162,7 +169,8 @@ impl Election {
         self.state = State::Idle;
         self.decide(now);
         if matches!(self.state, State::Holding { .. }) {
-            let term = self.term_seen + 1;
+            // At the highest of all there is no next one; the rank alone then decides between incumbents.
+            let term = self.term_seen.saturating_add(1);
             self.term_seen = term;
             self.state = State::Leading { term };
             self.outputs.push_back(Output::Lead(term));

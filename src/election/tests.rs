@@ -1,7 +1,7 @@
 //! The election by itself; stories of whole meshes are in `mesh`.
 
 use super::{Candidate, Election, Output};
-use crate::id::{Identity, NodeId};
+use crate::id::{IdHash, Identity, NodeId};
 use crate::time::{Duration, Instant};
 
 fn id(n: u8) -> NodeId {
@@ -140,4 +140,23 @@ fn a_store_that_fails_makes_no_leader() {
     e.handle_store_failed(at(2_002));
     assert!(!outputs(&mut e).iter().any(|o| matches!(o, Output::Lead(_))));
     assert_eq!(e.poll_timeout(), None);
+}
+
+#[test]
+fn coordinators_without_manifests_are_bounded() {
+    let mut e = election(1);
+    for stranger in 0..1_000 {
+        e.handle_coordinator(IdHash(stranger), 5, at(stranger));
+    }
+    assert!(e.announced.len() <= 16, "{}", e.announced.len());
+    assert!(e.knows_coordinator(IdHash(999), 5), "the latest one is believed");
+}
+
+#[test]
+fn beyond_the_highest_term_there_is_still_a_leader() {
+    let mut e = election(1);
+    e.handle_candidates(vec![candidate(1, 0, 1, 0)], at(0));
+    e.handle_timeout(at(2_000));
+    e.handle_stored(Some(u64::MAX), at(2_010));
+    assert_eq!((e.leading_term(), e.leader()), (u64::MAX, Some(id(1).hash())));
 }
