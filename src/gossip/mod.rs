@@ -105,6 +105,9 @@ pub enum Output {
 /// Differing roots are left alone for this long: facts on their way often settle them.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Where there is always news, differing roots are left alone for at most this long.
+const MAX_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The gossip machine of one node.
 #[derive(Debug)]
 pub struct Gossip {
@@ -121,6 +124,8 @@ pub struct Gossip {
     next_token: u64,
     /// When something was last learned.
     last_news: Instant,
+    /// Since when the roots that were told have differed, without a comparison.
+    differs_since: Option<Instant>,
     /// When the bucket vector is compared although the roots agree.
     next_full_compare: Instant,
     outputs: VecDeque<Output>,
@@ -139,6 +144,7 @@ impl Gossip {
             session: None,
             next_token: 0,
             last_news: now,
+            differs_since: None,
             next_full_compare: now + sync::FULL_COMPARE_INTERVAL,
             outputs: VecDeque::new(),
         }
@@ -184,8 +190,13 @@ impl Gossip {
     /// A member told the root of its digest.
     pub fn handle_root(&mut self, peer: IdHash, root: u64, now: Instant) {
         if root == self.digest.root() && now < self.next_full_compare {
+            self.differs_since = None;
             self.outputs.push_back(Output::Matched(peer));
-        } else if now.since(self.last_news) >= PATIENCE || root == self.digest.root() {
+            return;
+        }
+        let since = *self.differs_since.get_or_insert(now);
+        let is_due = now.since(self.last_news) >= PATIENCE || now.since(since) >= MAX_PATIENCE;
+        if is_due || now >= self.next_full_compare {
             self.start_sync(Peer::Member(peer), now);
         }
     }

@@ -43,6 +43,7 @@ impl Gossip {
             return;
         }
         self.next_full_compare = now + FULL_COMPARE_INTERVAL;
+        self.differs_since = None;
         let token = self.ask_digest(peer, 0);
         let (to_fetch, to_push) = (Vec::new(), Vec::new());
         self.session = Some(Session { peer, token, next_bucket: 0, to_fetch, to_push, began: now });

@@ -284,3 +284,18 @@ fn a_load_is_forgotten_when_it_is_no_longer_fresh() {
     assert!(loads.of(id(2).hash(), at(29)).is_some());
     assert!(loads.of(id(2).hash(), at(30)).is_none());
 }
+
+#[test]
+fn differing_roots_are_compared_although_there_is_always_news() {
+    let mut gossip = holding(1, &[(2, 1)]);
+    let asks = |gossip: &mut Gossip| {
+        std::iter::from_fn(|| gossip.poll_output()).filter(|o| matches!(o, Output::Ask { .. })).count()
+    };
+    let mut asked = 0;
+    for second in 10..110 {
+        gossip.note_news(at(second));
+        gossip.handle_root(id(2).hash(), 99, at(second));
+        asked += asks(&mut gossip);
+    }
+    assert!((2..=10).contains(&asked), "{asked} comparisons in 100 s");
+}
