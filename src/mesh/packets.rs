@@ -42,12 +42,16 @@ impl Mesh {
     fn handle_body(&mut self, packet: &Packet, from: IdHash, now: Instant) {
         match &packet.body {
             Some(Body::Ack(ack)) if ack.target == packet.from && ack.load > 0 => {
+                if self.membership.member(from).is_none() {
+                    return;
+                }
                 let load = QuantisedLoad::from_wire(u64::from(ack.load) - 1);
                 self.gossip.loads.learn(from, load, now);
             }
             Some(Body::Election(election)) => self.election.handle_election(from, election.term, now),
             Some(Body::Answer(answer)) => {
-                let leader = Some(IdHash(answer.leader)).filter(|leader| leader.0 != 0);
+                let is_member = |leader: &IdHash| self.membership.member(*leader).is_some();
+                let leader = Some(IdHash(answer.leader)).filter(is_member);
                 self.election.handle_answer(from, answer.term, leader, now);
             }
             _ => {}
