@@ -200,6 +200,10 @@ impl Membership {
             return;
         }
         self.version.incarnation = claim.version.incarnation + 1;
+        if self.version.incarnation >= MAX_INCARNATION_JUMP {
+            // A newcomer, who has to start at 0, would refuse what comes next as a jump: a new epoch starts there too.
+            self.outputs.push_back(Output::EpochBehind { epoch: self.version.epoch, is_alive: false });
+        }
         if claim.status == Status::Suspect {
             self.awareness.handle_refutation();
         }

@@ -85,7 +85,7 @@ pub enum Output {
     Refuted(NodeId),
     /// Evidence about a member, in a sentence.
     Evidence(NodeId, Arc<str>),
-    /// The mesh knows this node at a higher epoch.
+    /// This node needs an epoch higher than this one: the mesh knows it there, or its incarnations are used up.
     EpochBehind {
         /// The epoch.
         epoch: u64,

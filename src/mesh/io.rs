@@ -205,9 +205,10 @@ pub enum Event {
     ManifestTooLarge(String),
     /// The members use different shared stores.
     StoresDiffer,
-    /// This node learned that the mesh knows it at a higher epoch (its disk was lost or copied).
+    /// This node needs a higher epoch: the mesh knows it at this one (its disk was lost or copied), or it refuted so often
+    /// that the incarnations of this one are used up.
     EpochBehind {
-        /// The epoch that the mesh knows.
+        /// The epoch to exceed.
         known: u64,
     },
     /// Another process runs with a copy of this node's key, from a later boot; this node went silent.

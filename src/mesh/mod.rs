@@ -67,7 +67,7 @@ pub struct Mesh {
     store_failed_until: Option<Instant>,
     /// The members use different shared stores; said once.
     stores_differ: bool,
-    /// The highest epoch of this node that the mesh knew and that was reported.
+    /// The highest epoch of which it was reported that this node needs a higher one.
     epoch_reported: u64,
     draining: bool,
     /// Another process has this node's key: it is left alone with it.
@@ -117,7 +117,7 @@ impl Mesh {
             own: OwnManifest::new(boot.epoch, now),
             store_failed_until: None,
             stores_differ: false,
-            epoch_reported: boot.epoch,
+            epoch_reported: boot.epoch.saturating_sub(1),
             draining: false,
             quarantined: false,
             requests: BTreeMap::new(),
@@ -236,7 +236,7 @@ impl Mesh {
             LocalChange::Draining => self.draining = true,
             LocalChange::Epoch(epoch) => {
                 self.own.raise_epoch(epoch);
-                self.epoch_reported = self.epoch_reported.max(epoch);
+                self.epoch_reported = self.epoch_reported.max(epoch.saturating_sub(1));
                 self.membership.raise_epoch(epoch, now);
             }
         }

@@ -45,7 +45,9 @@ pub(super) fn event(event: &Event, view: &View, joins: &Joins<'_>) {
             tracing::error!(reason, "the manifest is too large and was not published; the old one stays");
         }
         Event::StoresDiffer => tracing::warn!("members use different shared stores for the summary"),
-        Event::EpochBehind { known } => tracing::info!(known, "the mesh knows this node at a higher epoch"),
+        Event::EpochBehind { known } => {
+            tracing::info!(known, "this node needs an epoch higher than this one")
+        }
         Event::Cloned { epoch } => tracing::error!(
             epoch,
             "another process runs with a copy of this node's identity; this one, the older, is silent until it is stopped"
