@@ -218,7 +218,7 @@ impl Membership {
     fn change(&mut self, subject: IdHash, claim: Claim, accuser: IdHash, age: Duration, now: Instant) {
         let (members, period) = (self.live_count(), super::PERIOD);
         let Some(member) = self.members.get_mut(&subject) else { return };
-        let (id, held) = (member.id, member.claim);
+        let (id, held, has_address) = (member.id, member.claim, member.addr.is_some());
         member.hold(claim, age, now);
         self.suspicions.remove(&subject);
         match (held.status.is_live(), claim.status.is_live()) {
@@ -228,6 +228,11 @@ impl Membership {
         }
         match claim.status {
             Status::Alive => {
+                if !has_address {
+                    // Only its tombstone was known: where it is, its manifest says.
+                    let epoch = claim.version.epoch;
+                    self.outputs.push_back(Output::Wanted { subject, epoch, teller: accuser });
+                }
                 let is_new_boot = claim.version.epoch > held.version.epoch;
                 if is_new_boot || held.status == Status::Left {
                     self.outputs.push_back(Output::Joined(id));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use rand::Rng as _;
 
 use super::timer::Timer;
-use super::{Destination, Member, Membership, Output, PERIOD, shuffle};
+use super::{Destination, Membership, Output, PERIOD, shuffle};
 use crate::id::{IdHash, Version};
 use crate::time::{Duration, Instant, earliest};
 use crate::view::Status;
@@ -255,6 +255,9 @@ impl Membership {
         }
         let target = self.order.get(self.next).copied();
         self.next += 1;
-        target.filter(|target| self.members.get(target).is_some_and(Member::is_live))
+        // One whose address is not known here cannot answer: that is no evidence against it.
+        target.filter(|target| {
+            self.members.get(target).is_some_and(|member| member.is_live() && member.addr.is_some())
+        })
     }
 }
