@@ -213,6 +213,7 @@ impl Membership {
                 Timer::Round => self.end_round(now),
                 Timer::Gossip => self.gossip(now),
                 Timer::Join => self.join(now),
+                Timer::Unanswered if self.joining.met => {}
                 Timer::Unanswered => self.outputs.push_back(Output::Unanswered),
                 Timer::Heal => self.heal(now),
                 Timer::Leave => self.continue_leave(now),
