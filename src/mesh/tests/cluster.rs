@@ -187,6 +187,10 @@ impl Cluster {
         self.disks.insert(node, Disk { epoch: 1, ..Disk::default() });
     }
 
+    pub(super) fn forget_peers(&mut self, node: usize) {
+        self.disks.entry(node).or_default().peers.clear();
+    }
+
     pub(super) fn kill(&mut self, node: usize) {
         self.nodes.remove(&node);
     }

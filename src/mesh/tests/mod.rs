@@ -2,4 +2,5 @@
 
 mod boots;
 mod cluster;
+mod regressions;
 mod stories;

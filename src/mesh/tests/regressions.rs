@@ -1,0 +1,161 @@
+//! What once went wrong, or would have: remote input that must not hurt, and states that must be left again.
+
+use super::cluster::{Cluster, config, id};
+use crate::id::IdHash;
+use crate::mesh::{Event, Input};
+use crate::time::Duration;
+use crate::view::Status;
+use crate::wire::packet::{Ack, Election};
+use crate::wire::{Body, Fact, FactKind, Packet, encode};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A packet as member `from` would send it.
+fn packet(
+    cluster: &mut Cluster,
+    observer: usize,
+    from: usize,
+    body: Option<Body>,
+    facts: Vec<Fact>,
+) -> Input {
+    let version = cluster.sees(observer, from).unwrap().version;
+    let packet = Packet {
+        from: id(from).hash().0,
+        epoch: version.epoch,
+        incarnation: version.incarnation,
+        members: 2,
+        facts,
+        body,
+        manifests: Vec::new(),
+    };
+    let source = cluster.sees(observer, from).unwrap().addr.unwrap();
+    Input::Datagram { source, bytes: encode(&packet) }
+}
+
+#[test]
+fn the_highest_term_of_all_does_not_end_all_elections() {
+    let mut cluster = Cluster::of(3);
+    let body = Body::Election(Election { term: u64::MAX, leader: 0 });
+    for node in [0, 1] {
+        let input = packet(&mut cluster, node, 2, Some(body.clone()), Vec::new());
+        cluster.handle(node, input);
+    }
+    cluster.kill(0);
+    cluster.run_until(SECOND * 40, "n1 leads", |c| c.leader(2) == Some(id(1)));
+}
+
+#[test]
+fn the_load_of_a_stranger_is_not_kept() {
+    let mut cluster = Cluster::of(2);
+    let stranger = IdHash(99);
+    let ack = Ack { target: stranger.0, load: 5, ..Ack::default() };
+    let packet = Packet { from: stranger.0, body: Some(Body::Ack(ack)), ..Packet::default() };
+    let source = "127.0.0.1:9".parse().unwrap();
+    cluster.handle(0, Input::Datagram { source, bytes: encode(&packet) });
+    let now = cluster.now;
+    assert_eq!(cluster.nodes[&0].mesh.gossip.loads.of(stranger, now), None);
+}
+
+#[test]
+fn a_member_that_refuted_often_is_known_to_a_newcomer() {
+    let mut cluster = Cluster::of(2);
+    for _ in 0..1100 {
+        let version = cluster.sees(0, 1).unwrap().version;
+        let fact = Fact::about(id(1).hash(), version, FactKind::Suspect);
+        let input = packet(&mut cluster, 1, 0, None, vec![fact]);
+        cluster.handle(1, input);
+        cluster.run(SECOND / 100);
+    }
+    assert_eq!(cluster.status(0, 1), Some(Status::Alive));
+    cluster.start(2);
+    cluster.run(SECOND * 30);
+    let (known, newcomer) = (cluster.sees(0, 1).unwrap().version, cluster.sees(2, 1).unwrap());
+    assert_eq!((newcomer.status, newcomer.version), (Status::Alive, known));
+    assert!(cluster.view(2).ready);
+}
+
+#[test]
+fn a_member_without_an_address_is_not_suspected_for_it() {
+    let mut cluster = Cluster::of(2);
+    let mut hidden = config(2, 1);
+    hidden.addr = None;
+    cluster.start_with(2, hidden);
+    cluster.run(SECOND * 20);
+    assert!(cluster.all_hold(&[0, 1], &[2], Status::Alive));
+    let suspected =
+        cluster.events.iter().any(|(_, e)| matches!(e, Event::Suspect { subject, .. } if *subject == id(2)));
+    assert!(!suspected);
+}
+
+#[test]
+fn former_peers_that_are_out_of_reach_stay_on_disk() {
+    let mut cluster = Cluster::of(4);
+    cluster.run(SECOND * 15);
+    cluster.partition(&[0, 1], &[2, 3], true);
+    cluster.run(SECOND * 60);
+    for node in [1, 1] {
+        cluster.kill(node);
+        let mut seedless = config(node, 0);
+        seedless.leader_eligible = Some(false);
+        cluster.run(SECOND);
+        cluster.start_with(node, seedless);
+        cluster.run(SECOND * 60);
+    }
+    cluster.kill(0);
+    cluster.partition(&[0, 1], &[2, 3], false);
+    // n2 and n3 would find n1 too; they forget it here, so that n1 must find them.
+    for node in [2, 3] {
+        cluster.kill(node);
+        cluster.forget_peers(node);
+        cluster.start_with(node, config(node, 0));
+    }
+    cluster.run_until(SECOND * 60, "n1 finds its former peers", |c| {
+        c.status(1, 2) == Some(Status::Alive) && c.status(1, 3) == Some(Status::Alive)
+    });
+}
+
+#[test]
+fn three_parts_heal_and_follow_one_leader() {
+    let mut cluster = Cluster::of(6);
+    let parts = [[0, 1], [2, 3], [4, 5]];
+    let cut = |cluster: &mut Cluster, is_cut| {
+        cluster.partition(&parts[0], &parts[1], is_cut);
+        cluster.partition(&parts[0], &parts[2], is_cut);
+        cluster.partition(&parts[1], &parts[2], is_cut);
+    };
+    cut(&mut cluster, true);
+    cluster.run(SECOND * 90);
+    assert_eq!(
+        (cluster.leader(1), cluster.leader(3), cluster.leader(5)),
+        (Some(id(0)), Some(id(2)), Some(id(4)))
+    );
+    cut(&mut cluster, false);
+    let all = [0, 1, 2, 3, 4, 5];
+    cluster.run_until(SECOND * 30, "all are alive again", |c| c.all_hold(&all, &all, Status::Alive));
+    cluster.run(SECOND * 5);
+    assert!(all.iter().all(|node| cluster.leader(*node) == Some(id(0))));
+    cluster.run(SECOND * 30);
+    assert!(cluster.all_hold(&all, &all, Status::Alive));
+}
+
+#[test]
+fn all_restart_together_with_peers_files_and_dead_entries() {
+    let mut cluster = Cluster::of(7);
+    cluster.kill(5);
+    cluster.kill(6);
+    cluster.run(SECOND * 40);
+    for node in 0..5 {
+        cluster.kill(node);
+    }
+    for node in 0..5 {
+        cluster.start_with(node, config(node, 0));
+    }
+    let all = [0, 1, 2, 3, 4];
+    cluster.run_until(SECOND * 20, "all are ready and alive", |c| {
+        c.all_hold(&all, &all, Status::Alive) && all.iter().all(|node| c.view(*node).ready)
+    });
+    cluster.run_until(SECOND * 20, "one leader", |c| {
+        let leader = c.leader(0);
+        leader.is_some() && all.iter().all(|node| c.leader(*node) == leader)
+    });
+}
