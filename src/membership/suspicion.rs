@@ -38,6 +38,7 @@ pub(super) struct Suspicion {
     expected: u32,
     /// The first one and those that confirmed it; distinct.
     accusers: Vec<IdHash>,
+    deadline: Instant,
 }
 
 impl Suspicion {
@@ -46,7 +47,8 @@ impl Suspicion {
         // In a mesh too small for independent confirmations nobody could ever shorten the timeout.
         let possible = u32::try_from(members.saturating_sub(2)).unwrap_or(u32::MAX);
         let expected = if possible < CONFIRMATIONS { 0 } else { CONFIRMATIONS };
-        Self { began: now, min, max, expected, accusers: vec![accuser] }
+        let deadline = now + timeout(min, max, 0, expected);
+        Self { began: now, min, max, expected, accusers: vec![accuser], deadline }
     }
 
     /// Counts a further accuser. True when it is new and still shortens the timeout, so that others should hear of it.
@@ -55,11 +57,12 @@ impl Suspicion {
             return false;
         }
         self.accusers.push(accuser);
+        self.deadline = self.began + timeout(self.min, self.max, self.confirmations(), self.expected);
         true
     }
 
-    pub(super) fn deadline(&self) -> Instant {
-        self.began + timeout(self.min, self.max, self.confirmations(), self.expected)
+    pub(super) const fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     fn confirmations(&self) -> u32 {
