@@ -180,6 +180,8 @@ impl Mesh {
                 }
                 Out::Leader(leader) => {
                     self.note_change();
+                    // The next value that is written names the leader.
+                    self.roster.hurry(now);
                     let (leader, term) = (leader.and_then(|leader| self.id_of(leader)), self.election.term());
                     self.event(Event::Leader { leader, term });
                 }

@@ -45,6 +45,11 @@ impl Roster {
         is_due
     }
 
+    /// What changed is not to wait.
+    pub(super) const fn hurry(&mut self, now: Instant) {
+        self.not_before = now;
+    }
+
     const fn rest_until(&mut self, at: Instant) {
         self.not_before = at;
     }
