@@ -143,8 +143,8 @@ impl Mesh {
         body
     }
 
-    fn manifests_for(&self, facts: &[Fact], mut left: usize, now: Instant) -> Vec<Vec<u8>> {
-        let mut manifests = Vec::new();
+    pub(super) fn manifests_for(&self, facts: &[Fact], mut left: usize, now: Instant) -> Vec<Vec<u8>> {
+        let mut manifests: Vec<Vec<u8>> = Vec::new();
         for fact in facts {
             if !matches!(fact.kind(), FactKind::Manifest | FactKind::Joined)
                 || manifests.len() == MAX_MANIFESTS
@@ -153,7 +153,8 @@ impl Mesh {
             }
             let Some(held) = self.gossip.store.held(IdHash(fact.subject)) else { continue };
             let bytes = held.signed.bytes();
-            let is_named = held.signed.hash() == fact.by;
+            // A newcomer's joining and its manifest are two facts that name the same one.
+            let is_named = held.signed.hash() == fact.by && manifests.iter().all(|one| **one != **bytes);
             if is_named && held.age(now) < PUSHED_WHILE_YOUNGER && bytes.len() + MANIFEST_FRAMING <= left {
                 left -= bytes.len() + MANIFEST_FRAMING;
                 manifests.push(bytes.to_vec());

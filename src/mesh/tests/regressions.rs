@@ -159,3 +159,39 @@ fn all_restart_together_with_peers_files_and_dead_entries() {
         leader.is_some() && all.iter().all(|node| c.leader(*node) == leader)
     });
 }
+
+#[test]
+fn a_first_node_that_lost_its_epoch_is_no_clone() {
+    let mut cluster = Cluster::of(3);
+    cluster.kill(0);
+    cluster.lose_disk(0);
+    cluster.start(0);
+    cluster.run_until(SECOND * 30, "n0 is back", |c| {
+        c.view(0).ready && c.all_hold(&[0, 1, 2], &[0, 1, 2], Status::Alive)
+    });
+    assert!(!cluster.events.iter().any(|(_, e)| matches!(e, Event::Cloned { .. })));
+}
+
+#[test]
+fn a_manifest_rides_once_on_a_packet() {
+    let mut cluster = Cluster::of(2);
+    cluster.start(2);
+    cluster.run(SECOND / 10);
+    let now = cluster.now;
+    let mesh = &mut cluster.nodes.get_mut(&0).unwrap().mesh;
+    let subject = id(2).hash();
+    let (hash, version) = {
+        let held = mesh.gossip.store.held(subject).unwrap();
+        (held.signed.hash(), held.signed.manifest().version)
+    };
+    let fact = |kind: FactKind| Fact {
+        subject: subject.0,
+        epoch: version.epoch,
+        incarnation: version.seq,
+        kind: kind.into(),
+        by: hash,
+        value: 0,
+    };
+    let manifests = mesh.manifests_for(&[fact(FactKind::Joined), fact(FactKind::Manifest)], 4096, now);
+    assert_eq!(manifests.len(), 1);
+}
