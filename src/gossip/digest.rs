@@ -56,6 +56,8 @@ struct Covered {
     leaf: Leaf,
     bucket: u8,
     sum: u64,
+    /// An old tombstone: known here, and told to those who still compare it, but in no sum.
+    is_faded: bool,
 }
 
 impl Digest {
@@ -73,16 +75,28 @@ impl Digest {
         if let Some(leaf) = leaf {
             let (bucket, sum) = (self.bucket(&leaf.id), self.hash(leaf));
             self.add(bucket, sum);
-            self.leaves.insert(hash, Covered { leaf: *leaf, bucket, sum });
+            self.leaves.insert(hash, Covered { leaf: *leaf, bucket, sum, is_faded: false });
         }
     }
 
-    /// What the digest covers of a member.
+    /// As `set`, for a tombstone that has left the sums.
+    pub fn fade(&mut self, hash: IdHash, leaf: &Leaf) {
+        self.set(hash, None);
+        let covered = Covered { leaf: *leaf, bucket: self.bucket(&leaf.id), sum: 0, is_faded: true };
+        self.leaves.insert(hash, covered);
+    }
+
+    /// Whether what is known of a member is a tombstone that has left the sums.
+    pub fn is_faded(&self, hash: IdHash) -> bool {
+        self.leaves.get(&hash).is_some_and(|covered| covered.is_faded)
+    }
+
+    /// What the digest covers of a member, or covered before it faded.
     pub fn leaf(&self, hash: IdHash) -> Option<&Leaf> {
         self.leaves.get(&hash).map(|covered| &covered.leaf)
     }
 
-    /// All leaves with their buckets.
+    /// All leaves with their buckets, the faded ones included.
     pub fn leaves(&self) -> impl Iterator<Item = (u8, IdHash, &Leaf)> {
         self.leaves.iter().map(|(hash, covered)| (covered.bucket, *hash, &covered.leaf))
     }

@@ -21,6 +21,9 @@ const RECORD_BYTES: usize = 700 * 1024;
 /// What one entry or record adds to a message besides the manifest's bytes, at most.
 const RECORD_OVERHEAD: usize = 96;
 
+/// Ages of one tombstone that differ by less are the same: they tell when it was learned.
+const AGES_AGREE_WITHIN: Duration = Duration::from_secs(60);
+
 /// A running session.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -63,7 +66,7 @@ impl Gossip {
                 if session.next_bucket == 0 && digest.differing.iter().all(|bits| *bits == 0) {
                     self.outputs.push_back(Output::Matched(teller));
                 }
-                self.compare(&mut session, &digest, teller);
+                self.compare(&mut session, &digest, teller, now);
             }
             Some(Reply::Fetch(records)) => {
                 self.take_records(&records.records, teller, now);
@@ -100,7 +103,7 @@ impl Gossip {
     }
 
     /// Sorts what differs into what to learn, to fetch and to push.
-    fn compare(&mut self, session: &mut Session, digest: &DigestResponse, teller: IdHash) {
+    fn compare(&mut self, session: &mut Session, digest: &DigestResponse, teller: IdHash, now: Instant) {
         let first = session.next_bucket;
         // An answer that does not move on would never end.
         let next = if digest.next_bucket > first { digest.next_bucket } else { 256 };
@@ -109,9 +112,11 @@ impl Gossip {
         for entry in &digest.entries {
             let Some((id, version, state)) = parse(entry) else { continue };
             theirs.insert(id.hash(), (version, state, manifest_version(entry)));
-            if self.is_news(id, version, state) && (state != EntryState::Alive || self.has_boot(id, version))
+            let age = Duration::from_millis(entry.age_ms);
+            if self.is_older_tombstone(id, version, state, age, now)
+                || self.is_news(id, version, state)
+                    && (state != EntryState::Alive || self.has_boot(id, version))
             {
-                let age = Duration::from_millis(entry.age_ms);
                 self.outputs.push_back(Output::Claim { id, version, state, age, teller });
             }
             let held = self.store.version(id.hash());
@@ -131,7 +136,7 @@ impl Gossip {
                 (leaf.version, leaf.state) > (*version, *state)
                     || leaf.state == EntryState::Alive && self.store.version(hash) > Some(*manifest)
             });
-            if is_newer_here {
+            if is_newer_here && !self.digest.is_faded(hash) {
                 session.to_push.push(hash);
             }
         }
@@ -139,6 +144,23 @@ impl Gossip {
 
     fn is_news(&self, id: NodeId, version: Version, state: EntryState) -> bool {
         self.digest.leaf(id.hash()).is_none_or(|leaf| (version, state) > (leaf.version, leaf.state))
+    }
+
+    /// Whether a peer has known of the same end for longer. Ends must age together: else those who learned of one late
+    /// would differ from the others from the time when it fades there until it fades here.
+    fn is_older_tombstone(
+        &self,
+        id: NodeId,
+        version: Version,
+        state: EntryState,
+        age: Duration,
+        now: Instant,
+    ) -> bool {
+        self.digest.leaf(id.hash()).is_some_and(|leaf| {
+            (leaf.version, leaf.state) == (version, state)
+                && state != EntryState::Alive
+                && age > leaf.since.elapsed(now).saturating_add(AGES_AGREE_WITHIN)
+        })
     }
 
     /// Whether the boot that a live entry speaks of is known here; otherwise its manifest must be fetched first.

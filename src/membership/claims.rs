@@ -66,6 +66,11 @@ impl Membership {
         now: Instant,
     ) {
         let hash = id.hash();
+        if let Some(member) = self.members.get_mut(&hash).filter(|member| member.claim == claim)
+            && member.grow_older(age, now)
+        {
+            self.outputs.push_back(Output::Changed(hash));
+        }
         if age >= TOMBSTONE_FADES {
             return;
         }

@@ -76,6 +76,15 @@ impl Member {
         self.age_when_learned.saturating_add(now.since(self.since))
     }
 
+    /// Others have held the same status for longer, and so it is from now on here. True when that was news.
+    pub(super) fn grow_older(&mut self, age: Duration, now: Instant) -> bool {
+        let is_older = !self.is_live() && age > self.age(now);
+        if is_older {
+            (self.since, self.age_when_learned) = (now, age);
+        }
+        is_older
+    }
+
     pub(super) fn hold(&mut self, claim: Claim, age: Duration, now: Instant) {
         if claim.status != self.claim.status {
             self.since = now;

@@ -252,8 +252,11 @@ impl Mesh {
             seq: self.gossip.store.version(hash).filter(of_this_boot).map_or(0, |version| version.seq),
             since: Since { noted: now, age },
         };
-        let is_covered = state == EntryState::Alive || age < TOMBSTONE_FADES;
-        self.gossip.digest.set(hash, is_covered.then_some(&leaf));
+        if state == EntryState::Alive || age < TOMBSTONE_FADES {
+            self.gossip.digest.set(hash, Some(&leaf));
+        } else {
+            self.gossip.digest.fade(hash, &leaf);
+        }
     }
 
     /// Members, manifests or the leader changed.

@@ -1,7 +1,8 @@
 //! What once went wrong, or would have: remote input that must not hurt, and states that must be left again.
 
 use super::cluster::{Cluster, config, id};
-use crate::id::IdHash;
+use crate::id::{IdHash, Version};
+use crate::membership::{Claim, TOMBSTONE_FADES};
 use crate::mesh::{Event, Input};
 use crate::time::Duration;
 use crate::view::Status;
@@ -194,4 +195,35 @@ fn a_manifest_rides_once_on_a_packet() {
     };
     let manifests = mesh.manifests_for(&[fact(FactKind::Joined), fact(FactKind::Manifest)], 4096, now);
     assert_eq!(manifests.len(), 1);
+}
+
+#[test]
+fn tombstones_of_different_ages_fade_together() {
+    let mut cluster = Cluster::of(3);
+    let claim = Claim { version: Version { epoch: 5, incarnation: 0 }, status: Status::Dead };
+    let now = cluster.now;
+    let almost = TOMBSTONE_FADES - SECOND * 30;
+    for (node, age) in [(0, almost), (1, almost), (2, TOMBSTONE_FADES / 2)] {
+        let mesh = &mut cluster.nodes.get_mut(&node).unwrap().mesh;
+        mesh.membership.handle_tombstone(id(50), claim, age, id(1).hash(), now);
+        mesh.handle(Input::Tick, now);
+    }
+    cluster.run(SECOND * 180);
+    cluster.questions = 0;
+    cluster.run(SECOND * 60);
+    assert_eq!(cluster.questions, 0, "the roots agree again");
+    assert_eq!(cluster.status(2, 50), Some(Status::Dead));
+}
+
+#[test]
+fn receipts_of_an_earlier_attempt_are_not_waited_for() {
+    let mut cluster = Cluster::of(3);
+    let now = cluster.now;
+    let mesh = &mut cluster.nodes.get_mut(&0).unwrap().mesh;
+    let record = mesh.summary.record();
+    mesh.replicate(&record, 2, now);
+    let first: Vec<_> = mesh.requests.keys().copied().collect();
+    assert_eq!(first.len(), 2);
+    mesh.replicate(&record, 2, now);
+    assert!(first.iter().all(|id| !mesh.requests.contains_key(id)));
 }
