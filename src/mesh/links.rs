@@ -99,6 +99,8 @@ impl Mesh {
 
     /// Gives the write record to the members that would lead next, then to others.
     pub(super) fn replicate(&mut self, record: &WriteRecord, copies: usize, now: Instant) {
+        // A receipt for an earlier record says nothing about this one.
+        self.requests.retain(|_, pending| !matches!(pending, Pending::Keep));
         let next = self.election.candidates().iter().map(|candidate| candidate.id);
         let others = self.membership.live().iter().copied();
         let mut chosen: Vec<IdHash> = Vec::new();
