@@ -71,7 +71,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Brings the mesh up and shows it; then checks it, or leaves it to its user for as long as they like.
 async fn drive(mesh: &mut LocalMesh, args: &Args) -> anyhow::Result<bool> {
     let mut report = Report::new(args.budget.unwrap_or(Duration::MAX));
-    say(&format!("starting {} nodes; data and logs are in {}", args.nodes, mesh.dir().display()));
+    say(&format!("nodes to start: {}; data and logs are in {}", args.nodes, mesh.dir().display()));
     let formed =
         timeout(report.left(), form(mesh)).await.context("the time was over before the mesh stood")??;
     say(&table::nodes(mesh, &formed)?);

@@ -12,9 +12,9 @@ async fn the_first_summary_reaches_cloudflare_with_a_ttl_and_the_token() -> anyh
     let world = World::new()?;
     let kv = FakeKv::start().await?;
     let echo = Sample::start(Kind::Echo, "n1", "1.0.0").await?;
-    let n1 = on_cloudflare(world.node("n1").service(&echo), &kv).start().await?;
+    let n1 = on_cloudflare(world.node("n1").service(&echo), kv.url()).start().await?;
     assert_eq!(one_mesh(&[&n1]).await?, n1.id());
-    let n2 = on_cloudflare(world.node("n2").join(&n1), &kv).start().await?;
+    let n2 = on_cloudflare(world.node("n2").join(&n1), kv.url()).start().await?;
     one_mesh(&[&n1, &n2]).await?;
 
     let written = async || {
@@ -41,13 +41,26 @@ async fn the_first_summary_reaches_cloudflare_with_a_ttl_and_the_token() -> anyh
 }
 
 #[tokio::test]
-async fn the_mesh_serves_on_without_its_store_and_says_so() -> anyhow::Result<()> {
-    let world = World::new()?;
+async fn the_mesh_serves_on_when_its_store_refuses_the_token() -> anyhow::Result<()> {
     let kv = FakeKv::start().await?;
     kv.fail_with(StatusCode::FORBIDDEN);
+    serves_on_without_store(kv.url()).await?;
+    assert!(kv.writes().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_mesh_serves_on_when_nobody_answers_for_its_store() -> anyhow::Result<()> {
+    // A port that was free a moment ago.
+    let addr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    serves_on_without_store(&format!("http://{addr}/client/v4")).await
+}
+
+async fn serves_on_without_store(api: &str) -> anyhow::Result<()> {
+    let world = World::new()?;
     let echo = Sample::start(Kind::Echo, "n2", "1.0.0").await?;
-    let n1 = on_cloudflare(world.node("n1"), &kv).start().await?;
-    let n2 = on_cloudflare(world.node("n2").join(&n1).service(&echo), &kv).start().await?;
+    let n1 = on_cloudflare(world.node("n1"), api).start().await?;
+    let n2 = on_cloudflare(world.node("n2").join(&n1).service(&echo), api).start().await?;
     n1.sees_healthy("echo", 1, SOON).await?;
 
     let said = async || {
@@ -60,14 +73,13 @@ async fn the_mesh_serves_on_without_its_store_and_says_so() -> anyhow::Result<()
     let answer = n1.get("echo", "").await?;
     assert_eq!((answer.status, answer.header("x-mesh-worker")), (StatusCode::OK, n2.id()));
     assert!(n1.admin.is_ready().await?);
-    assert!(kv.writes().is_empty());
     world.passed()
 }
 
-fn on_cloudflare<'a>(setup: Setup<'a>, kv: &FakeKv) -> Setup<'a> {
+fn on_cloudflare<'a>(setup: Setup<'a>, api: &str) -> Setup<'a> {
     setup
         .store("cloudflare:account/namespace")
-        .arg("--cloudflare-api", kv.url())
+        .arg("--cloudflare-api", api)
         .arg("--store-staleness", "0s")
         .env("CLOUDFLARE_API_TOKEN", "secret-token")
 }
