@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::{
     Claim, FactKind, MAX_INCARNATION_JUMP, MAX_MEMBERS, MAX_NOTICES_PER_SECOND, Member, Membership, Output,
-    Suspicion, TOMBSTONE_FADES,
+    Suspicion, TOMBSTONE_FADES, kind_of,
 };
 use crate::id::{IdHash, NodeId, Version};
 use crate::time::{Duration, Instant};
@@ -299,14 +299,4 @@ impl Membership {
 fn jumps(held: Version, claimed: Version) -> bool {
     let base = if claimed.epoch == held.epoch { held.incarnation } else { 0 };
     claimed.incarnation > base.saturating_add(MAX_INCARNATION_JUMP)
-}
-
-/// What a status is called in a fact.
-const fn kind_of(status: Status) -> FactKind {
-    match status {
-        Status::Alive => FactKind::Alive,
-        Status::Suspect => FactKind::Suspect,
-        Status::Dead => FactKind::Dead,
-        Status::Left => FactKind::Left,
-    }
 }

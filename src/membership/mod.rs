@@ -324,3 +324,13 @@ fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
         items.swap(i, rng.random_range(0..=i));
     }
 }
+
+/// What a status is called in a fact.
+const fn kind_of(status: Status) -> FactKind {
+    match status {
+        Status::Alive => FactKind::Alive,
+        Status::Suspect => FactKind::Suspect,
+        Status::Dead => FactKind::Dead,
+        Status::Left => FactKind::Left,
+    }
+}
