@@ -130,6 +130,8 @@ pub async fn run(
             },
         }
     }
+    // Tasks that feed the loop end when it is gone.
+    drop(node);
     stop.cancel();
     tasks.close();
     if tokio::time::timeout(STOP_WITHIN, tasks.wait()).await.is_err() {

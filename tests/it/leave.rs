@@ -35,10 +35,14 @@ async fn the_leave_command_ends_the_node_gracefully() -> anyhow::Result<()> {
     one_mesh(&[&n1, &n2]).await?;
 
     let (id, admin) = (n2.id().to_owned(), n2.node.ready().admin.clone());
+    let log = n2.node.log().to_owned();
     let ended = crate::support::meshnode(&["leave", "--admin", &admin], &[]).await?;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     is_gone(&n1, &id, SOON).await?;
     assert!(n2.node.ended().await?.success());
+    // Nothing was left for which the exit would have waited.
+    let log = std::fs::read_to_string(log)?;
+    assert!(!log.contains("still open"), "{log}");
     assert_eq!(one_mesh(&[&n1]).await?, n1.id());
     world.passed()
 }
