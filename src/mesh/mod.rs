@@ -49,6 +49,9 @@ const PERSIST_PEERS_INTERVAL: Duration = Duration::from_secs(10);
 /// A store that failed makes its node ineligible for this long.
 const STORE_FAILURE_COUNTS_FOR: Duration = Duration::from_secs(600);
 
+/// After this long in the mesh, a higher epoch of this node is not a memory of its own last boot.
+const SETTLED_AFTER: Duration = Duration::from_secs(60);
+
 /// One node's protocol, whole.
 #[derive(Debug)]
 pub struct Mesh {
@@ -70,6 +73,7 @@ pub struct Mesh {
     /// The highest epoch of which it was reported that this node needs a higher one.
     epoch_reported: u64,
     draining: bool,
+    booted: Instant,
     /// Another process has this node's key: it is left alone with it.
     quarantined: bool,
     requests: BTreeMap<RequestId, Pending>,
@@ -119,6 +123,7 @@ impl Mesh {
             stores_differ: false,
             epoch_reported: boot.epoch.saturating_sub(1),
             draining: false,
+            booted: now,
             quarantined: false,
             requests: BTreeMap::new(),
             next_request: 0,
@@ -245,16 +250,12 @@ impl Mesh {
 
     /// The mesh knows this node at a higher epoch than it has.
     ///
-    /// A node that starts has lost its disk and takes a higher one; so has a first node, which passes its gate at once
-    /// and has met nobody when it is told. One that was part of the mesh cannot have been overtaken by itself: if that
-    /// boot lives, another process runs with a copy of its key. Two that fight over an identity would refute each
-    /// other for ever, so the older boot gives way.
-    fn handle_epoch_behind(&mut self, known: u64, is_alive: bool) {
-        if is_alive
-            && self.gate.is_passed()
-            && self.membership.met_anybody()
-            && known > self.membership.version().epoch
-        {
+    /// A node that starts has lost its disk, and takes a higher one. One that was part of the mesh for a while cannot
+    /// have been overtaken by itself: if that boot lives, another process runs with a copy of its key. Two that fight
+    /// over an identity would refute each other for ever, so the older process gives way.
+    fn handle_epoch_behind(&mut self, known: u64, is_alive: bool, now: Instant) {
+        let is_old = self.gate.is_passed() && now.since(self.booted) >= SETTLED_AFTER;
+        if is_alive && is_old && self.membership.met_anybody() && known > self.membership.version().epoch {
             self.quarantined = true;
             self.note_change();
             self.event(Event::Cloned { epoch: known });

@@ -69,7 +69,7 @@ impl Mesh {
             Out::Departed(id) => self.event(Event::Left(id)),
             Out::Refuted(id) => self.event(Event::Refuted(id)),
             Out::Evidence(subject, text) => self.event(Event::Evidence { subject, text }),
-            Out::EpochBehind { epoch, is_alive } => self.handle_epoch_behind(epoch, is_alive),
+            Out::EpochBehind { epoch, is_alive } => self.handle_epoch_behind(epoch, is_alive, now),
             Out::Refused(reason) => self.event(Event::Refused { what: Refused::Claim, reason }),
             Out::Unanswered => self.event(Event::JoinUnanswered),
             Out::Left => self.outputs.push_back(Output::Left),

@@ -217,6 +217,7 @@ fn garbage_is_an_event_and_nothing_else() {
 #[test]
 fn of_two_processes_with_one_key_the_older_boot_goes_silent() {
     let mut cluster = Cluster::of(3);
+    cluster.run(SECOND * 60);
     cluster.clones.insert(7, 2);
     cluster.start(7);
     cluster.run(SECOND * 30);
