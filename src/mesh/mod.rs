@@ -46,6 +46,17 @@ use standing::Roster;
 /// Addresses of members are written down this often, when they changed.
 const PERSIST_PEERS_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How the machine itself is doing. All of it is bounded, whatever happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vitals {
+    /// Lifeguard's local health score: 0 is well, 8 is worst.
+    pub health_score: u32,
+    /// Facts that wait for datagrams.
+    pub facts_waiting: usize,
+    /// Questions over links that have no answer yet.
+    pub questions_waiting: usize,
+}
+
 /// A store that failed makes its node ineligible for this long.
 const STORE_FAILURE_COUNTS_FOR: Duration = Duration::from_secs(600);
 
@@ -192,9 +203,13 @@ impl Mesh {
         self.view_version
     }
 
-    /// Facts, questions and other things that wait: bounded, whatever happens.
-    pub fn backlog(&self) -> usize {
-        self.membership.facts_waiting() + self.requests.len() + self.outputs.len()
+    /// How the machine itself is doing, for metrics.
+    pub fn vitals(&self) -> Vitals {
+        Vitals {
+            health_score: self.membership.health_score(),
+            facts_waiting: self.membership.facts_waiting(),
+            questions_waiting: self.requests.len(),
+        }
     }
 
     /// The JSON for `GET /.mesh/summary`; `unix` is the wall clock in seconds.

@@ -17,7 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::id::{NodeId, ServiceName};
-use crate::mesh::{Event, Refused};
+use crate::mesh::{Event, Refused, Vitals};
 use crate::view::{Status, View};
 
 pub use labels::{DirectionLabels, InstanceLabels, KindLabels, RequestLabels, ServiceLabels, StatusLabels};
@@ -66,6 +66,12 @@ pub struct Metrics {
     pub leader: Gauge,
     /// The highest term that this node has seen.
     pub term: Gauge<u64, AtomicU64>,
+    /// Lifeguard's local health score, 0 (well) to 8.
+    pub health_score: Gauge,
+    /// Facts that wait for datagrams.
+    pub facts_waiting: Gauge,
+    /// Questions over links that have no answer yet.
+    pub questions_waiting: Gauge,
     /// 1 while this node is part of its mesh and may be used.
     pub ready: Gauge,
     /// 1 while the summary's store is not known to fail.
@@ -103,6 +109,9 @@ impl Metrics {
             store_calls: Family::default(),
             leader: Gauge::default(),
             term: Gauge::default(),
+            health_score: Gauge::default(),
+            facts_waiting: Gauge::default(),
+            questions_waiting: Gauge::default(),
             ready: Gauge::default(),
             store_ok: Gauge::default(),
             writes_today: Gauge::default(),
@@ -135,6 +144,9 @@ impl Metrics {
         r.register("store_calls", "Calls of the summary's store, by outcome", self.store_calls.clone());
         r.register("leader", "1 while this node leads", self.leader.clone());
         r.register("term", "The highest term seen", self.term.clone());
+        r.register("health_score", "Local health score, 0 to 8", self.health_score.clone());
+        r.register("facts_waiting", "Facts that wait for datagrams", self.facts_waiting.clone());
+        r.register("questions_waiting", "Link questions without an answer", self.questions_waiting.clone());
         r.register("ready", "1 while this node may be used", self.ready.clone());
         r.register("store_ok", "1 while the summary's store is not known to fail", self.store_ok.clone());
         r.register("summary_writes_today", "Writes of all on the store's day", self.writes_today.clone());
@@ -161,6 +173,14 @@ impl Metrics {
         self.ready.set((view.ready && !view.draining).into());
         self.store_ok.set(view.leader.summary.store_ok.into());
         self.writes_today.set(view.leader.summary.writes_today.into());
+    }
+
+    /// Sets the gauges that the mesh's own condition is shown in.
+    pub fn observe_vitals(&self, vitals: Vitals) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.health_score.set(vitals.health_score.into());
+        self.facts_waiting.set(gauge(vitals.facts_waiting));
+        self.questions_waiting.set(gauge(vitals.questions_waiting));
     }
 
     /// Counts one event of the mesh.

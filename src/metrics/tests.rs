@@ -68,3 +68,13 @@ fn a_label_cannot_break_out_of_its_quotes() {
     metrics.observe_request("a\"b\\c\nd", "", 200, Duration::ZERO);
     check(&metrics, r#"meshnode_requests_total{service="a\"b\\c\nd",worker="",code="200"} 1"#);
 }
+
+#[test]
+fn the_condition_of_the_mesh_is_shown() {
+    let metrics = Metrics::new();
+    metrics.observe_vitals(crate::mesh::Vitals { health_score: 3, facts_waiting: 17, questions_waiting: 2 });
+    let text = metrics.encode().unwrap();
+    for line in ["meshnode_health_score 3", "meshnode_facts_waiting 17", "meshnode_questions_waiting 2"] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+}

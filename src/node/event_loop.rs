@@ -196,6 +196,7 @@ impl Node {
     fn refresh(&mut self) {
         let view = self.mesh.refreshed_view(self.clock.now());
         self.metrics.observe_view(&view);
+        self.metrics.observe_vitals(self.mesh.vitals());
         self.published.publish(view);
         self.published.publish_summary(self.mesh.live_summary(unix_now().as_secs()));
     }
