@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::admin::fixture::{id, view};
+use crate::mesh::Vitals;
 
 fn check(metrics: &Metrics, line: &str) {
     let text = metrics.encode().unwrap();
@@ -72,7 +73,7 @@ fn a_label_cannot_break_out_of_its_quotes() {
 #[test]
 fn the_condition_of_the_mesh_is_shown() {
     let metrics = Metrics::new();
-    metrics.observe_vitals(crate::mesh::Vitals { health_score: 3, facts_waiting: 17, questions_waiting: 2 });
+    metrics.observe_vitals(Vitals { health_score: 3, facts_waiting: 17, questions_waiting: 2 });
     let text = metrics.encode().unwrap();
     for line in ["meshnode_health_score 3", "meshnode_facts_waiting 17", "meshnode_questions_waiting 2"] {
         assert!(text.contains(line), "{line} is not in {text}");
