@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::admin::fixture::{id, view};
-use crate::mesh::Vitals;
 
 fn check(metrics: &Metrics, line: &str) {
     let text = metrics.encode().unwrap();
