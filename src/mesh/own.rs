@@ -94,7 +94,12 @@ impl Mesh {
     pub(super) fn publish(&mut self, now: Instant) -> Result<(), WireError> {
         self.own.is_touched = false;
         self.own.not_before = now + COALESCE;
-        let mut manifest = self.current_manifest();
+        self.spread(self.current_manifest(), now)?;
+        self.own.complained = false;
+        Ok(())
+    }
+
+    fn spread(&mut self, mut manifest: Manifest, now: Instant) -> Result<(), WireError> {
         let is_renewal = self.own.renew_at <= now;
         let unchanged = self.own.published.as_ref().is_some_and(|published| {
             manifest.version = published.version;
@@ -103,12 +108,11 @@ impl Mesh {
         if unchanged && !is_renewal {
             return Ok(());
         }
-        self.own.renew_at = now + RENEWAL;
         manifest.version = ManifestVersion { seq: self.own.version.seq + 1, ..self.own.version };
         let signed = SignedManifest::sign(manifest.clone(), &self.identity)?;
+        self.own.renew_at = now + RENEWAL;
         self.own.version = manifest.version;
         self.own.published = Some(manifest);
-        self.own.complained = false;
         let fact = Fact {
             subject: self.hash.0,
             epoch: self.own.version.epoch,
@@ -124,13 +128,24 @@ impl Mesh {
         Ok(())
     }
 
-    /// As `publish`, but a manifest that cannot be published is an event, and the old one stays.
+    /// As `publish`, but a manifest that is too large is an event, and what was published before stays in the place of
+    /// what does not fit.
     pub(super) fn publish_if_due(&mut self, now: Instant) {
-        if self.own.is_due(now)
-            && let Err(error) = self.publish(now)
-            && !std::mem::replace(&mut self.own.complained, true)
-        {
+        if !self.own.is_due(now) {
+            return;
+        }
+        let Err(error) = self.publish(now) else { return };
+        if !std::mem::replace(&mut self.own.complained, true) {
             self.event(Event::ManifestTooLarge(error.to_string()));
+        }
+        let fitting = self.own.published.as_ref().map(|published| Manifest {
+            services: published.services.clone(),
+            routes: published.routes.clone(),
+            capabilities: published.capabilities.clone(),
+            ..self.current_manifest()
+        });
+        if fitting.is_none_or(|fitting| self.spread(fitting, now).is_err()) {
+            self.own.renew_at = now + RENEWAL;
         }
     }
 

@@ -1,9 +1,10 @@
 //! What once went wrong, or would have: remote input that must not hurt, and states that must be left again.
 
-use super::cluster::{Cluster, config, id};
+use super::cluster::{Cluster, config, echo, id};
 use crate::id::{IdHash, Version};
 use crate::membership::{Claim, TOMBSTONE_FADES};
-use crate::mesh::{Event, Input};
+use crate::mesh::{Event, Input, LocalChange};
+use crate::probe::Target;
 use crate::time::Duration;
 use crate::view::Status;
 use crate::wire::packet::{Ack, Election};
@@ -226,4 +227,24 @@ fn receipts_of_an_earlier_attempt_are_not_waited_for() {
     assert_eq!(first.len(), 2);
     mesh.replicate(&record, 2, now);
     assert!(first.iter().all(|id| !mesh.requests.contains_key(id)));
+}
+
+#[test]
+fn a_node_whose_services_do_not_fit_still_says_that_it_drains() {
+    let mut cluster = Cluster::of(2);
+    let many = (0..512).map(|i| Target {
+        name: format!("service-{i}").parse().unwrap(),
+        tags: vec!["x".repeat(200)],
+        checked: false,
+        ..echo()
+    });
+    cluster.set_services(1, many.collect());
+    cluster.run(SECOND * 2);
+    cluster.handle(1, Input::Local(LocalChange::Draining));
+    cluster.run(SECOND * 2);
+    let manifest = cluster.sees(0, 1).unwrap().manifest.clone().unwrap();
+    assert!(manifest.draining, "what fits is published");
+    assert_eq!(manifest.services.len(), 1, "with the services of before");
+    let complaints = cluster.events.iter().filter(|(_, e)| matches!(e, Event::ManifestTooLarge(_))).count();
+    assert_eq!(complaints, 1);
 }
