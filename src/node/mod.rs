@@ -130,6 +130,8 @@ pub async fn run(
             },
         }
     }
+    // Tasks that bring their results to the loop end when nobody takes these any more.
+    drop(node);
     stop.cancel();
     tasks.close();
     if tokio::time::timeout(STOP_WITHIN, tasks.wait()).await.is_err() {
