@@ -7,7 +7,6 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use dashmap::DashMap;
 use prometheus_client::metrics::counter::Counter;
@@ -34,7 +33,8 @@ pub struct Metrics {
     instances: Arc<DashMap<(ServiceName, NodeId), RequestMetrics>>,
     /// Answers to requests that entered here, by service, instance and status code.
     pub requests: Family<RequestLabels, Counter>,
-    /// Answers of 500 and above, and failed attempts that were tried elsewhere, by service and instance.
+    /// Answers of 500 and above, and attempts that failed (no connection, no proper answer, too slow), by service and
+    /// instance.
     pub errors: Family<InstanceLabels, Counter>,
     /// Time from a request's head to its answer's head, by service and instance.
     pub latency: Family<InstanceLabels, Histogram>,
@@ -200,14 +200,6 @@ impl Metrics {
         }
         let fresh = || RequestMetrics::new(self, service.as_str(), &worker.to_string());
         self.instances.entry(key).or_insert_with(fresh).clone()
-    }
-
-    /// Counts one answer to a request that entered here. Where answers are many, keep an [`Self::instance`].
-    ///
-    /// `service` must be one that the mesh knows, as each name is a series of its own; `worker` is empty where
-    /// the mesh itself answered.
-    pub fn observe_request(&self, service: &str, worker: &str, code: u16, latency: Duration) {
-        RequestMetrics::new(self, service, worker).observe(code, latency);
     }
 
     /// Drops the series of instances on workers that `view` does not know any more.

@@ -52,7 +52,7 @@ impl RequestMetrics {
         self.0.latency.observe(latency.as_secs_f64());
     }
 
-    /// Counts an attempt that failed without an answer for the caller, because another instance was tried.
+    /// Counts an attempt that failed: no connection came about, or no whole answer, or not in time.
     pub fn observe_failed_attempt(&self) {
         self.0.errors.inc();
     }

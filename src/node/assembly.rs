@@ -52,6 +52,9 @@ pub struct Ready {
     /// Base URL of the edge listener, when there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edge: Option<String>,
+    /// Base URL of the listener for metrics, when it is not the admin API's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<String>,
 }
 
 /// What a node is before it has sockets.

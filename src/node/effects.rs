@@ -60,11 +60,8 @@ impl Node {
 
     fn ask(&self, to: NodeId, addr: SocketAddr, id: RequestId, body: Vec<u8>) {
         let (links, results) = (self.transport.links(), self.results.clone());
-        let metrics = self.metrics.clone();
         self.tasks.spawn(async move {
             let result = links.request(to, addr, body).await;
-            let kind = if result.is_ok() { "ok" } else { "failed" };
-            metrics.link_requests.get_or_create(&KindLabels { kind }).inc();
             if let Err(error) = &result {
                 tracing::debug!(worker = %to, %addr, %error, "a question over a link has no answer");
             }

@@ -28,6 +28,7 @@ pub(super) struct Listeners {
     ingress_addr: SocketAddr,
     admin_addr: SocketAddr,
     edge_addr: Option<SocketAddr>,
+    metrics_addr: Option<SocketAddr>,
 }
 
 impl Listeners {
@@ -47,6 +48,7 @@ impl Listeners {
             ingress_addr: ingress.local_addr()?,
             admin_addr: admin.local_addr()?,
             edge_addr: edge.as_ref().map(|(listener, _)| listener.local_addr()).transpose()?,
+            metrics_addr: metrics.as_ref().map(TcpListener::local_addr).transpose()?,
             ingress,
             admin,
             metrics,
@@ -68,6 +70,7 @@ impl Listeners {
             ingress: format!("{scheme}://{}", self.ingress_addr),
             admin: format!("http://{}", self.admin_addr),
             edge: self.edge_addr.map(|addr| format!("{scheme}://{addr}")),
+            metrics: self.metrics_addr.map(|addr| format!("http://{addr}")),
         }
     }
 

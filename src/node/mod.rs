@@ -130,7 +130,7 @@ pub async fn run(
             },
         }
     }
-    // Tasks that feed the loop end when it is gone.
+    // Tasks that bring their results to the loop end when nobody takes these any more.
     drop(node);
     stop.cancel();
     tasks.close();

@@ -1,10 +1,12 @@
 //! The listener for links: admits members, a bounded number at a time, and hands their streams on.
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,8 +16,9 @@ use super::admission::Admission;
 use super::serve::Server;
 use crate::time::Duration;
 
-/// Connections that are not admitted yet.
-const MAX_PENDING: usize = 64;
+/// Connections that are not admitted yet. Beyond, the oldest makes room: members are admitted within milliseconds, so
+/// that strangers who say nothing cannot keep them out.
+pub(super) const MAX_PENDING: usize = 64;
 
 /// Links that others dialled.
 const MAX_LINKS: usize = 4096;
@@ -35,17 +38,18 @@ pub(super) struct Acceptor {
 impl Acceptor {
     /// Accepts until the node ends.
     pub(super) async fn run(self, listener: TcpListener) {
-        let (pending, links) = (Arc::new(Semaphore::new(MAX_PENDING)), Arc::new(Semaphore::new(MAX_LINKS)));
+        let links = Arc::new(Semaphore::new(MAX_LINKS));
+        let mut pending = VecDeque::with_capacity(MAX_PENDING);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = self.stop.cancelled() => break,
             };
             match accepted {
-                Ok((tcp, remote)) => match pending.clone().try_acquire_owned() {
-                    Ok(permit) => self.admit(tcp, remote, permit, links.clone()),
-                    Err(_) => self.admission.refuse("link_pending_full"),
-                },
+                Ok((tcp, remote)) => {
+                    self.make_room(&mut pending);
+                    pending.push_back(self.admit(tcp, remote, links.clone()));
+                }
                 Err(error) => {
                     warn!(%error, "cannot accept a link");
                     sleep(PAUSE).await;
@@ -54,20 +58,31 @@ impl Acceptor {
         }
     }
 
+    /// Gives up the connection that waits for its admission the longest, if too many do.
+    fn make_room(&self, pending: &mut VecDeque<oneshot::Sender<Infallible>>) {
+        if pending.len() >= MAX_PENDING {
+            pending.retain(|waiting| !waiting.is_closed());
+        }
+        if pending.len() >= MAX_PENDING && pending.pop_front().is_some() {
+            self.admission.refuse("link_pending_full");
+        }
+    }
+
+    /// Admits and then serves in a task. It gives up when what this returns is dropped before the admission.
     fn admit(
         &self,
         tcp: TcpStream,
         remote: SocketAddr,
-        pending: OwnedSemaphorePermit,
         links: Arc<Semaphore>,
-    ) {
+    ) -> oneshot::Sender<Infallible> {
+        let (waiting, given_up) = oneshot::channel();
         let (admission, server, stop) = (self.admission.clone(), self.server.clone(), self.stop.clone());
         self.tasks.spawn(async move {
             let accepted = tokio::select! {
                 accepted = admission.accept(tcp, remote) => accepted,
+                _ = given_up => return,
                 () = stop.cancelled() => return,
             };
-            drop(pending);
             // Why a peer is refused was logged and counted where it was found out.
             let Ok(accepted) = accepted else { return };
             let Ok(_permit) = links.try_acquire_owned() else {
@@ -79,5 +94,6 @@ impl Acceptor {
                 debug!(%peer, %remote, %error, "a link broke");
             }
         });
+        waiting
     }
 }

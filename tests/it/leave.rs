@@ -23,7 +23,10 @@ async fn a_node_that_gets_sigterm_is_gone_within_a_second() -> anyhow::Result<()
     n3.node.signal(Signal::TERM)?;
     let second = Duration::from_secs(1);
     tokio::try_join!(is_gone(&n1, &id, second), is_gone(&n2, &id, second))?;
+    let log = n3.node.log().to_owned();
     assert!(n3.node.ended().await?.success());
+    let log = std::fs::read_to_string(log)?;
+    ensure!(!log.contains("still open"), "it waited for its own tasks:\n{log}");
     world.passed()
 }
 

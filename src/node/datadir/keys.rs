@@ -69,7 +69,7 @@ impl DataDir {
 
 fn keyring_in(path: &Path) -> Result<Keyring, DataDirError> {
     let text = std::fs::read_to_string(path)
-        .map_err(|source| DataDirError::KeyFile { path: path.to_owned(), source })?;
+        .map_err(|error| DataDirError::KeyFile { path: path.to_owned(), error })?;
     warn_if_others_may_read(path);
     keyring(&text, &path.display().to_string())
 }

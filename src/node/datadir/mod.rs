@@ -60,12 +60,12 @@ pub enum DataDirError {
         path: PathBuf,
     },
     /// The operator named a file that cannot be read.
-    #[error("--cluster-key-file: cannot read {path}: {source}")]
+    #[error("--cluster-key-file: cannot read {path}: {error}")]
     KeyFile {
         /// The file.
         path: PathBuf,
         /// The system's word.
-        source: io::Error,
+        error: io::Error,
     },
     /// The cluster's key is not one.
     #[error("{place}: {reason}")]
@@ -86,12 +86,12 @@ pub enum DataDirError {
         removal: &'static str,
     },
     /// The system refused a read or a write.
-    #[error("{path}: {source}")]
+    #[error("{path}: {error}")]
     Io {
         /// The file or directory.
         path: PathBuf,
         /// The system's word.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -109,7 +109,7 @@ impl DataDirError {
 
     fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
-        |source| Self::Io { path, source }
+        |error| Self::Io { path, error }
     }
 }
 

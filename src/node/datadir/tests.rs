@@ -99,9 +99,10 @@ fn a_cluster_key_is_made_only_without_anybody_to_join() {
     );
     assert!(!error.to_string().contains("hunter2"), "{error}");
     assert_eq!(error.exit_code(), 2);
-    let error =
-        dir.cluster_key(&config(&["--cluster-key-file=/nonexistent"])).expect_err("no file").to_string();
-    assert!(error.starts_with("--cluster-key-file: cannot read /nonexistent: No such file"), "{error}");
+    let error = dir.cluster_key(&config(&["--cluster-key-file=/nonexistent"])).expect_err("no file");
+    let text = error.to_string();
+    assert!(text.starts_with("--cluster-key-file: cannot read /nonexistent: No such file"), "{text}");
+    assert!(std::error::Error::source(&error).is_none(), "it would be said twice");
 }
 
 #[test]

@@ -224,7 +224,6 @@ impl Search<'_> {
         let (status, first_byte) = (response.status(), now.since(self.started));
         ongoing.answered(status, first_byte, retry_after(response.headers()), load);
         let worker = ongoing.worker();
-        self.shared.metrics.observe_request(self.ask.service, worker, status.as_u16(), first_byte);
         let headers = response.headers_mut();
         headers::set(headers, headers::WORKER, worker);
         headers.insert(headers::ATTEMPTS, HeaderValue::from(attempts));

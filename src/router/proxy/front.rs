@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::header::{ALLOW, CONNECTION, COOKIE, HeaderValue, TRANSFER_ENCODING};
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::Service as _;
@@ -17,7 +17,7 @@ use super::edge::EdgeSecrets;
 use super::entry::Entered;
 use super::headers::{self, Sender};
 use super::reply::Failure;
-use super::target::{BadTarget, Target, classify, host_of};
+use super::target::{Target, classify, host_of};
 use super::{Active, Proxy};
 use crate::clock::unix_now;
 
@@ -78,12 +78,12 @@ impl Front {
         let proxy = &self.proxy;
         check_head(request.headers(), request.uri(), proxy.shared.config.max_header)?;
         check_framing(request.headers())?;
+        if request.method() == Method::CONNECT {
+            return Ok(no_connect());
+        }
         let host = host_of(&request).map_err(Failure::bad_request)?;
-        let target = match classify(&request, &host, &proxy.shared.config.mesh_domain) {
-            Ok(target) => target,
-            Err(BadTarget::Connect) => return Ok(no_connect()),
-            Err(bad) => return Err(Failure::bad_request(bad)),
-        };
+        let target =
+            classify(&request, &host, &proxy.shared.config.mesh_domain).map_err(Failure::bad_request)?;
         let sender = match &self.kind {
             _ if target == Target::Health => return Ok(proxy.health(&request)),
             Kind::Ingress => Sender { ip: client, scheme: if self.is_tls { "https" } else { "http" } },
@@ -118,7 +118,7 @@ impl Front {
     async fn admin(&self, request: Request<Incoming>) -> Result<Response<ProxyBody>, Failure> {
         let Kind::Edge { admin: Some(admin), .. } = &self.kind else { return Err(nothing_here()) };
         let readable = matches!(request.uri().path(), "/api/admin/workers" | "/api/admin/services");
-        if !readable || !matches!(*request.method(), http::Method::GET | http::Method::HEAD) {
+        if !readable || !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Err(nothing_here());
         }
         let answered = TowerToHyperService::new(admin.clone()).call(request).await;
@@ -157,7 +157,7 @@ fn nothing_here() -> Failure {
 }
 
 fn no_connect() -> Response<ProxyBody> {
-    let failure = Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method", BadTarget::Connect.to_string());
+    let failure = Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method", "CONNECT is not served here");
     let mut response = failure.into_response(false);
     response
         .headers_mut()

@@ -52,7 +52,7 @@ pub struct ProxyConfig {
     pub max_body: Option<u64>,
     /// The largest head of a request, in bytes.
     pub max_header: usize,
-    /// Connections at the same time, of all listeners together.
+    /// Connections at the same time, at each listener.
     pub max_connections: usize,
 }
 
@@ -88,7 +88,6 @@ struct Shared {
     metrics: Metrics,
     access_log: Option<AccessLog>,
     replays: Arc<Semaphore>,
-    connections: Arc<Semaphore>,
     active: watch::Sender<usize>,
 }
 
@@ -109,7 +108,6 @@ impl Proxy {
             router: Mutex::new(Router::new(config.local, entropy::random())),
             exit: Exit::new(services, refused, clock)?,
             replays: Arc::new(Semaphore::new(upload::REPLAY_TOTAL)),
-            connections: Arc::new(Semaphore::new(config.max_connections)),
             active: watch::Sender::new(0),
             config,
             clock,

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::Shared;
 use super::backend::locked;
-use crate::metrics::InstanceLabels;
+use crate::metrics::{InstanceLabels, RequestMetrics};
 use crate::router::{ExitLoad, Outcome, Pick};
 use crate::time::Duration;
 
@@ -16,6 +16,7 @@ pub(super) struct Ongoing {
     shared: Arc<Shared>,
     pick: Pick,
     labels: InstanceLabels,
+    metrics: RequestMetrics,
     finished: bool,
 }
 
@@ -24,8 +25,9 @@ impl Ongoing {
     pub(super) fn new(shared: Arc<Shared>, pick: Pick) -> Self {
         let labels =
             InstanceLabels { service: pick.endpoint.service.to_string(), worker: pick.worker.to_string() };
-        shared.metrics.in_flight.get_or_create(&labels).inc();
-        Self { shared, pick, labels, finished: false }
+        let metrics = shared.metrics.instance(&pick.endpoint.service, pick.worker);
+        metrics.in_flight().inc();
+        Self { shared, pick, labels, metrics, finished: false }
     }
 
     /// The head of an answer came.
@@ -36,6 +38,7 @@ impl Ongoing {
         retry_after: Option<Duration>,
         load: Option<ExitLoad>,
     ) {
+        self.metrics.observe(status.as_u16(), first_byte);
         let now = self.shared.clock.now();
         let mut router = locked(&self.shared.router);
         if let Some(load) = load {
@@ -60,7 +63,10 @@ impl Ongoing {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
-        self.shared.metrics.in_flight.get_or_create(&self.labels).dec();
+        self.metrics.in_flight().dec();
+        if matches!(outcome, Outcome::ConnectFailed | Outcome::Timeout | Outcome::Broken) {
+            self.metrics.observe_failed_attempt();
+        }
         let ejected = locked(&self.shared.router).finish(&self.pick, outcome, self.shared.clock.now());
         self.note(ejected);
     }

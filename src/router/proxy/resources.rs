@@ -5,7 +5,7 @@ use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Proxy;
 use super::backend::locked;
@@ -22,7 +22,8 @@ impl Proxy {
             response
         } else if reads(request) {
             let services = locked(&self.shared.router).services();
-            tagged(request.headers(), json!(services).to_string())
+            let body = json!(services).to_string();
+            tagged(request.headers(), &tag(body.as_bytes()), body)
         } else {
             only_reading()
         };
@@ -39,7 +40,8 @@ impl Proxy {
         if !reads(request) {
             return only_reading();
         }
-        tagged(request.headers(), self.shared.summary.borrow().to_string())
+        let summary = self.shared.summary.borrow().to_string();
+        tagged(request.headers(), &summary_tag(&summary), summary)
     }
 
     /// `GET /health`.
@@ -69,10 +71,21 @@ fn only_reading() -> Response<ProxyBody> {
     response
 }
 
+fn tag(content: &[u8]) -> String {
+    format!("\"{}\"", &blake3::hash(content).to_hex()[..16])
+}
+
+/// The times in a summary go on when nothing changes, so the tag leaves them out; what is stored is told by term and seq.
+fn summary_tag(summary: &str) -> String {
+    let mut content: serde_json::Map<String, Value> = serde_json::from_str(summary).unwrap_or_default();
+    for moment in ["observed_at", "at", "slot"] {
+        content.remove(moment);
+    }
+    tag(Value::Object(content).to_string().as_bytes())
+}
+
 /// JSON with a tag of its content; 304 when the caller has it already.
-fn tagged(asked: &HeaderMap, body: String) -> Response<ProxyBody> {
-    let hash = blake3::hash(body.as_bytes()).to_hex();
-    let tag = format!("\"{}\"", &hash[..16]);
+fn tagged(asked: &HeaderMap, tag: &str, body: String) -> Response<ProxyBody> {
     let known = asked
         .get_all(IF_NONE_MATCH)
         .iter()
@@ -86,7 +99,7 @@ fn tagged(asked: &HeaderMap, body: String) -> Response<ProxyBody> {
     } else {
         json_response(StatusCode::OK, body)
     };
-    headers::set(response.headers_mut(), ETAG, &tag);
+    headers::set(response.headers_mut(), ETAG, tag);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }

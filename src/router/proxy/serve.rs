@@ -1,26 +1,34 @@
 //! The listeners: accept connections, bound their number, and find out what they speak.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::BodyExt as _;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Proxy;
+use super::body::Watched;
 use super::client_io::{ClientIo, Spoken};
 use super::edge::EdgeSecrets;
 use super::front::{AdminReads, Front, Kind};
 
 /// For a TLS handshake, for the first bytes, and for the head of each request.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
+
+/// A client that speaks HTTP/2 and asks for nothing for so long is told to go; over HTTP/1.1 it is [`HEAD_WITHIN`].
+const IDLE_FOR: Duration = Duration::from_secs(60);
 
 /// After a failed accept (out of descriptors), before the next one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -60,8 +68,9 @@ impl Proxy {
 impl Front {
     async fn serve(self, listener: TcpListener, tls: Option<TlsAcceptor>, stop: CancellationToken) {
         let tasks = TaskTracker::new();
+        let connections = Arc::new(Semaphore::new(self.proxy.shared.config.max_connections));
         loop {
-            let room = self.proxy.shared.connections.clone().acquire_owned();
+            let room = connections.clone().acquire_owned();
             let accepted = async { (room.await, listener.accept().await) };
             let (room, accepted) = tokio::select! {
                 biased;
@@ -152,7 +161,17 @@ impl Front {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let max_header = u32::try_from(self.proxy.shared.config.max_header).unwrap_or(u32::MAX);
-        let service = service_fn(move |request| self.clone().answer(request, peer));
+        let open = watch::Sender::new(0_usize);
+        let idle = idle(open.subscribe());
+        let service = service_fn(move |request| {
+            let (stream, answer) = (OpenStream::begin(&open), self.clone().answer(request, peer));
+            async move {
+                let response = answer.await?;
+                let on_end = move |_, _| drop(stream);
+                let watched = |body| Watched::new(body, Duration::ZERO, None, on_end).boxed_unsync();
+                Ok::<_, Infallible>(response.map(watched))
+            }
+        });
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_header_list_size(max_header)
@@ -164,7 +183,7 @@ impl Front {
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = stop.cancelled() => {
+            () = async { tokio::select! { () = stop.cancelled() => {}, () = idle => {} } } => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -172,5 +191,53 @@ impl Front {
         if let Err(error) = ended {
             tracing::debug!(%peer, %error, "a client's connection ended");
         }
+    }
+}
+
+/// One of the streams that are open on a connection.
+struct OpenStream(watch::Sender<usize>);
+
+impl OpenStream {
+    fn begin(open: &watch::Sender<usize>) -> Self {
+        open.send_modify(|open| *open += 1);
+        Self(open.clone())
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open = open.saturating_sub(1));
+    }
+}
+
+/// Ends when no stream was open for [`IDLE_FOR`].
+async fn idle(mut open: watch::Receiver<usize>) {
+    loop {
+        if open.wait_for(|open| *open == 0).await.is_err() {
+            return std::future::pending().await;
+        }
+        tokio::select! {
+            changed = open.changed() => if changed.is_err() { return std::future::pending().await },
+            () = sleep(IDLE_FOR) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_a_minute_after_its_last_stream() {
+        let open = watch::Sender::new(0);
+        let begun = tokio::time::Instant::now();
+        let idle = tokio::spawn(idle(open.subscribe()));
+        sleep(IDLE_FOR / 2).await;
+        let stream = OpenStream::begin(&open);
+        sleep(IDLE_FOR * 10).await;
+        assert!(!idle.is_finished(), "a stream is open");
+        drop(stream);
+        idle.await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), 10 * 60 + 30 + 60);
     }
 }

@@ -2,7 +2,7 @@
 
 use http::header::HOST;
 use http::uri::Authority;
-use http::{HeaderMap, Method, Request, Version};
+use http::{HeaderMap, Request, Version};
 
 use super::headers;
 use crate::id::ServiceName;
@@ -37,12 +37,9 @@ pub(super) struct ServiceTarget {
     pub(super) prefix: Option<String>,
 }
 
-/// Why a request is answered with 400 (or 405).
+/// Why a request is answered with 400.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadTarget {
-    /// The client wants a tunnel to somewhere.
-    #[error("CONNECT is not served here")]
-    Connect,
     /// The path is `*`, or leads above where it may.
     #[error("the path must be absolute and stay below its root")]
     Path,
@@ -86,9 +83,6 @@ pub(super) fn classify<B>(
     host: &Authority,
     mesh_domain: &str,
 ) -> Result<Target, BadTarget> {
-    if request.method() == Method::CONNECT {
-        return Err(BadTarget::Connect);
-    }
     let whole = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let path = request.uri().path();
     if !path.starts_with('/') || leads_above(path) {
@@ -148,13 +142,20 @@ pub(super) fn single<'a>(
     first.map(|value| value.to_str().map_err(|_| BadTarget::Repeated(shown))).transpose()
 }
 
-/// Whether `..` in a path leads above its start, read as the most lenient backend might: escapes undone, and
-/// backslashes taken for slashes.
+/// Whether `..` in a path leads above its start, read as the most lenient backend might: escapes undone, backslashes
+/// taken for slashes, and parameters (`..;x`) ignored.
 pub(super) fn leads_above(path: &str) -> bool {
-    let lenient = path.to_ascii_lowercase().replace("%2f", "/").replace("%5c", "/").replace('\\', "/");
+    let lenient = path
+        .to_ascii_lowercase()
+        .replace("%2f", "/")
+        .replace("%5c", "/")
+        .replace('\\', "/")
+        .replace("%3b", ";");
     let mut depth = 0_u32;
     for segment in lenient.split('/') {
-        match segment.replace("%2e", ".").as_str() {
+        // Servlet containers take parameters off a segment before they look at it.
+        let name = segment.split(';').next().unwrap_or("");
+        match name.replace("%2e", ".").as_str() {
             "" | "." => {}
             ".." if depth == 0 => return true,
             ".." => depth -= 1,

@@ -10,12 +10,17 @@ use http_body_util::BodyExt;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::body::{BoxError, ProxyBody};
+use crate::time::Duration;
 
 /// The most bytes of a tunnel that travel as one piece.
 const PIECE: usize = 16 * 1024;
+
+/// How long the one side may go on when the other has said all that it has to say.
+const LINGER: Duration = Duration::from_secs(30);
 
 type Io = TokioIo<Upgraded>;
 
@@ -24,15 +29,23 @@ type Io = TokioIo<Upgraded>;
 pub(super) struct TunnelBody {
     read: ReadHalf<Io>,
     buffer: BytesMut,
-    writer: JoinHandle<()>,
+    /// Until this side has said all; dropped before, it ends the other direction too.
+    talking: Option<oneshot::Sender<()>>,
 }
 
 impl TunnelBody {
-    /// Writes `incoming` into the upgraded connection, for as long as the body that this is lives.
+    /// Writes `incoming` into the upgraded connection, for as long as the body that this is lives; when that came to
+    /// its end, for a moment more.
     pub(super) fn new(upgraded: Upgraded, incoming: ProxyBody) -> Self {
         let (read, write) = tokio::io::split(TokioIo::new(upgraded));
-        let writer = tokio::spawn(write_all(incoming, write));
-        Self { read, buffer: BytesMut::new(), writer }
+        let (talking, silent) = oneshot::channel();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = write_all(incoming, write) => {}
+                () = cut(silent) => {}
+            }
+        });
+        Self { read, buffer: BytesMut::new(), talking: Some(talking) }
     }
 }
 
@@ -47,9 +60,9 @@ async fn write_all(mut incoming: ProxyBody, mut write: WriteHalf<Io>) {
     let _ = write.shutdown().await;
 }
 
-impl Drop for TunnelBody {
-    fn drop(&mut self) {
-        self.writer.abort();
+async fn cut(silent: oneshot::Receiver<()>) {
+    if silent.await.is_ok() {
+        sleep(LINGER).await;
     }
 }
 
@@ -67,6 +80,12 @@ impl Body for TunnelBody {
         ready!(Pin::new(&mut this.read).poll_read(cx, &mut buffer))?;
         let filled = buffer.filled().len();
         let piece = this.buffer.split_to(filled).freeze();
+        if filled == 0
+            && let Some(talking) = this.talking.take()
+        {
+            // Fails when the other direction has ended before.
+            let _ = talking.send(());
+        }
         Poll::Ready((filled > 0).then(|| Ok(Frame::data(piece))))
     }
 }
@@ -82,8 +101,8 @@ enum ClientState {
 }
 
 /// The two ends of a client's side: what it sends, as a body for the request, and where its answer goes.
-pub(super) fn client_side(on_upgrade: OnUpgrade) -> (ClientTunnel, tokio::sync::oneshot::Sender<ProxyBody>) {
-    let (answer, incoming) = tokio::sync::oneshot::channel::<ProxyBody>();
+pub(super) fn client_side(on_upgrade: OnUpgrade) -> (ClientTunnel, oneshot::Sender<ProxyBody>) {
+    let (answer, incoming) = oneshot::channel::<ProxyBody>();
     let opened = async move {
         let incoming = incoming.await?;
         let upgraded = on_upgrade.await?;

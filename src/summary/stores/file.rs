@@ -3,20 +3,16 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::{StoreFailure, StoreReply};
 use super::MAX_ANSWER_LEN;
-use crate::clock;
+use crate::{clock, entropy};
 
 /// A summary in a file. It is replaced in one step, so readers see the old or the new one.
 #[derive(Debug)]
 pub struct FileStore {
     path: PathBuf,
 }
-
-/// Tells apart the temporary files of the stores of one process.
-static NEXT_FILE: AtomicU64 = AtomicU64::new(0);
 
 impl FileStore {
     /// The store at `path`; the directory is made with the first write.
@@ -74,8 +70,9 @@ fn replace(path: &Path, value: &[u8]) -> io::Result<()> {
     };
     fs::create_dir_all(directory)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let number = NEXT_FILE.fetch_add(1, Ordering::Relaxed);
-    let temporary = directory.join(format!(".{name}.{}-{number}.tmp", std::process::id()));
+    // In containers that share a volume process ids are the same, also after a crash that left a file behind.
+    let number = u64::from_be_bytes(entropy::random());
+    let temporary = directory.join(format!(".{name}.{number:016x}.tmp"));
     let written = write(&temporary, value).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // Nothing more can be done about a left-over that cannot be removed either.

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::super::Hint;
+use super::super::accept::MAX_PENDING;
 use super::super::hello::Introduction;
 use super::super::http2;
 use super::super::tls::{Tls, server_name};
@@ -248,15 +249,15 @@ async fn a_busy_peer_gets_a_second_link_and_no_third() {
 }
 
 #[tokio::test]
-async fn strangers_that_wait_for_admission_are_bounded() {
-    let node = Node::start(1, 1).await;
+async fn strangers_that_wait_for_admission_are_bounded_and_keep_no_member_out() {
+    let (mut node, member) = (Node::start(1, 1).await, Node::start(2, 1).await);
     let mut waiting = Vec::new();
-    for _ in 0..64 {
+    for _ in 0..MAX_PENDING {
         waiting.push(TcpStream::connect(node.addr()).await.unwrap());
     }
-    let mut one_more = TcpStream::connect(node.addr()).await.unwrap();
-    assert_eq!(within(one_more.read(&mut [0; 1])).await.unwrap(), 0);
+    assert!(echo(&member, &mut node, b"x").await.is_ok());
     assert_eq!(node.refused("link_pending_full"), 1);
+    assert_eq!(within(waiting[0].read(&mut [0; 1])).await.unwrap(), 0, "the oldest made room");
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ async fn paths_that_lead_out_and_names_that_are_none_are_400() {
         "/api/service/echo/../../admin",
         "/api/service/echo/..",
         "/api/service/echo/a/..%2f..%2Fx",
+        "/api/service/echo/..;/x",
+        "/api/service/echo/a/%2e%2e%3bb=c/..;d/x",
         "/api/service/echo/%2e%2E/x",
         "/api/service/echo/..%5cx",
         "/api/service/echo%2Fx",
@@ -91,6 +93,7 @@ async fn connect_and_unknown_paths_are_not_served() {
     let nodes = node().await;
     is_refused(&nodes[0], "CONNECT other:443 HTTP/1.1\r\nhost: other:443\r\nconnection: close\r\n\r\n", 405)
         .await;
+    is_refused(&nodes[0], "CONNECT other:443 HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n", 405).await;
     is_refused(&nodes[0], "GET /nothing HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n", 404).await;
     is_refused(&nodes[0], "GET /api/admin/workers HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n", 404)
         .await;

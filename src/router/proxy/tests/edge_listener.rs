@@ -59,6 +59,19 @@ async fn only_signed_requests_pass_the_edge_listener() {
 }
 
 #[tokio::test]
+async fn a_full_edge_listener_leaves_the_ingress_alone() {
+    let nodes = mesh_with(vec![vec![]], |config| config.max_connections = 1).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let edge = listener.local_addr().unwrap();
+    let secrets = EdgeSecrets::parse("k:MDEyMzQ1Njc4OWFiY2RlZg==").unwrap();
+    tokio::spawn(nodes[0].proxy.clone().serve_edge(listener, None, secrets, None, nodes[0].stop.clone()));
+    let _held = tokio::net::TcpStream::connect(edge).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(status(&ask(nodes[0].ingress, "GET /health", "", "").await), 200);
+    }
+}
+
+#[tokio::test]
 async fn the_access_log_has_a_line_for_each_request() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("access.log");

@@ -276,6 +276,26 @@ async fn backend_that_stalls() -> std::net::SocketAddr {
 }
 
 #[tokio::test]
+async fn the_errors_of_an_instance_are_counted_as_its_own_and_go_with_its_worker() {
+    let broken = canned("no HTTP at all\r\n\r\n").await;
+    let nodes = mesh(vec![vec![], vec![service("odd", broken)]]).await;
+    for _ in 0..3 {
+        let answer = ask(nodes[0].ingress, "POST /api/service/odd/", "", "x").await;
+        assert_eq!(status(&answer), 502, "{answer}");
+    }
+    let metrics = nodes[0].proxy.shared.metrics.clone();
+    let of_instance = format!("service=\"odd\",worker=\"{}\"", nodes[1].id);
+    let errors = format!("meshnode_request_errors_total{{{of_instance}}} 3");
+    let text = metrics.encode().unwrap();
+    assert!(text.lines().any(|line| line == errors), "no {errors} in:\n{text}");
+
+    nodes[0].views.send_modify(|view| Arc::make_mut(view).members.clear());
+    metrics.observe_view(&nodes[0].views.borrow());
+    let text = metrics.encode().unwrap();
+    assert!(!text.contains(&of_instance), "{text}");
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
     let nodes = mesh_with(vec![vec![]], |config| config.max_connections = 1).await;
     let first = tokio::net::TcpStream::connect(nodes[0].ingress).await.unwrap();

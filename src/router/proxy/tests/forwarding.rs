@@ -155,6 +155,25 @@ async fn the_list_of_services_has_a_tag_and_is_open_to_all_origins() {
 }
 
 #[tokio::test]
+async fn the_tag_of_the_summary_changes_with_its_content_but_not_with_time_alone() {
+    let nodes = pair().await;
+    let tag = async |summary: &str| {
+        nodes[0].summary.send_replace(summary.into());
+        let answer = ask(nodes[0].ingress, "GET /.mesh/summary", "", "").await;
+        assert_eq!(body(&answer), summary);
+        header(&answer, "etag").map(str::to_owned).unwrap()
+    };
+    let first =
+        tag(r#"{"term":3,"at":"2026-11-23T08:51:24Z","slot":8,"observed_at":"2026-11-23T08:51:24Z"}"#).await;
+    let later =
+        tag(r#"{"term":3,"at":"2026-11-23T09:00:00Z","slot":9,"observed_at":"2026-11-23T09:00:00Z"}"#).await;
+    let other =
+        tag(r#"{"term":4,"at":"2026-11-23T09:00:00Z","slot":9,"observed_at":"2026-11-23T09:00:00Z"}"#).await;
+    assert_eq!(first, later);
+    assert_ne!(later, other);
+}
+
+#[tokio::test]
 async fn health_is_503_while_the_node_drains() {
     let nodes = pair().await;
     let health = ask(nodes[0].ingress, "GET /health", "", "").await;

@@ -39,7 +39,7 @@ pub(super) struct Node {
     pub(super) refused: mpsc::Receiver<ServiceName>,
     pub(super) stop: CancellationToken,
     _services: watch::Sender<crate::router::proxy::Services>,
-    _summary: watch::Sender<Arc<str>>,
+    pub(super) summary: watch::Sender<Arc<str>>,
 }
 
 impl Drop for Node {
@@ -144,7 +144,7 @@ async fn node(
             tokio::spawn(exit.clone().exit(proxied));
         }
     });
-    Node { id, ingress, proxy, views, refused, stop, _services: services, _summary: summary }
+    Node { id, ingress, proxy, views, refused, stop, _services: services, summary }
 }
 
 fn member(id: NodeId, addr: SocketAddr, services: &[ServiceConfig]) -> MemberView {

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::harness::*;
 
-/// A service that switches, says hello with its head, and then echoes bytes.
+/// A service that switches, says hello with its head, then echoes bytes, and says bye at their end.
 async fn switching() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -29,6 +29,7 @@ async fn switching() -> SocketAddr {
                 stream.write_all(answer.as_bytes()).await.unwrap();
                 let (mut read, mut write) = stream.split();
                 let _ = tokio::io::copy(&mut read, &mut write).await;
+                let _ = write.write_all(b"bye").await;
             });
         }
     });
@@ -68,6 +69,23 @@ async fn a_websocket_is_a_tunnel_here_and_across_a_link() {
             read_until(&mut client, said).await;
         }
         drop(client);
+        eventually("nothing is under way", || nodes.iter().all(|node| node.proxy.in_flight() == 0)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_one_direction_is_not_the_end_of_the_other() {
+    let nodes = mesh(vec![vec![], vec![service("ws", switching().await)]]).await;
+    for node in &nodes {
+        let mut client = TcpStream::connect(node.ingress).await.unwrap();
+        client.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+        read_until(&mut client, "hello").await;
+        client.write_all(b"last words").await.unwrap();
+        client.shutdown().await.unwrap();
+        read_until(&mut client, "last wordsbye").await;
+        let mut rest = Vec::new();
+        tokio::time::timeout(SOON, client.read_to_end(&mut rest)).await.unwrap().unwrap();
+        assert_eq!(rest, b"");
         eventually("nothing is under way", || nodes.iter().all(|node| node.proxy.in_flight() == 0)).await;
     }
 }

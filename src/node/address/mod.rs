@@ -49,9 +49,11 @@ impl Address {
         self.is_settled
     }
 
-    /// An admitted peer reached this node at a local address: better than a guess, as there is no NAT between.
+    /// An admitted peer reached this node at a local address: better than a guess, as there is no NAT between. That a
+    /// peer on the same machine came over loopback says nothing of where the others are.
     pub(super) fn reached_at(&mut self, ip: IpAddr) -> Option<SocketAddr> {
-        if self.is_settled || ip == self.current.ip() {
+        let is_narrower = ip.is_loopback() && !self.current.ip().is_loopback();
+        if self.is_settled || is_narrower || ip == self.current.ip() {
             return None;
         }
         self.current.set_ip(ip);
@@ -87,6 +89,12 @@ pub(super) async fn learn(links: Links, seeds: Vec<HostPort>, port: u16, results
                 );
             }
         }
-        tokio::time::sleep(RETRY).await;
+        tokio::select! {
+            () = results.closed() => return,
+            () = tokio::time::sleep(RETRY) => {}
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;
