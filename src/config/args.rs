@@ -19,7 +19,7 @@ from the environment: MESHNODE_CLUSTER_KEY, MESHNODE_IDENTITY_SEED, CLOUDFLARE_A
 #[derive(Debug, Clone, Default, Parser)]
 #[command(name = "run", about = "Runs a node in the foreground", after_help = ENVIRONMENT_HELP)]
 pub struct RunArgs {
-    /// TOML file with any of these settings, and with [[service]] and [[route]] tables
+    /// TOML file with any of these settings, and with `[[service]]` and `[[route]]` tables
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// A service of this node, for example rag=http://127.0.0.1:8102; repeatable

@@ -81,10 +81,10 @@ pub struct Settings {
     /// A listener for /metrics and health alone [default: on --admin]
     #[arg(long, value_name = "IP:PORT")]
     pub metrics_listen: Option<Setting>,
-    /// Where the summary is written: file:PATH or cloudflare:ACCOUNT/NAMESPACE [default: file:<data-dir>/summary.json]
+    /// Where the summary is written: file:PATH or cloudflare:ACCOUNT/NAMESPACE [default: file: and summary.json in the data directory]
     #[arg(long)]
     pub store: Option<Setting>,
-    /// Base URL of Cloudflare's API [default: https://api.cloudflare.com/client/v4]
+    /// Base URL of Cloudflare's API [default: `https://api.cloudflare.com/client/v4`]
     #[arg(long, value_name = "URL")]
     pub cloudflare_api: Option<Setting>,
     /// Summary writes of the whole cluster; the smallest of the members' values holds, 0 is no limit [default: 30 for
