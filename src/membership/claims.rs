@@ -184,7 +184,7 @@ impl Membership {
             let Some(member) = self.members.get(&subject) else { continue };
             let claim = Claim { version: member.claim.version, status: Status::Dead };
             let id = member.id;
-            self.evidence(id, "the suspicion timer ran out: dead".to_owned());
+            self.evidence(id, "the suspicion timer ran out".to_owned(), None);
             self.change(subject, claim, self.hash, Duration::ZERO, now);
         }
     }
@@ -212,8 +212,8 @@ impl Membership {
         if claim.status == Status::Suspect {
             self.awareness.handle_refutation();
         }
-        let text = format!("held {} by {teller}: refuted", claim.status.as_str());
-        self.evidence(self.id, text);
+        let text = format!("refuted that it is {}, as it was told", claim.status.as_str());
+        self.evidence(self.id, text, Some(teller));
         self.disseminate(Fact::about(self.hash, self.version, FactKind::Alive), now);
         self.outputs.push_back(Output::Changed(self.hash));
         self.send_to_member(teller, None);
@@ -242,7 +242,7 @@ impl Membership {
                 if is_new_boot || held.status == Status::Left {
                     self.outputs.push_back(Output::Joined(id));
                 } else if held.status != Status::Alive {
-                    self.evidence(id, format!("refuted at incarnation {}", claim.version.incarnation));
+                    self.evidence(id, format!("refuted at incarnation {}", claim.version.incarnation), None);
                     self.outputs.push_back(Output::Refuted(id));
                 }
             }
@@ -250,11 +250,11 @@ impl Membership {
                 let suspicion = Suspicion::new(accuser, members, period, now);
                 let wait = suspicion.deadline().since(now).as_secs_f64();
                 self.suspicions.insert(subject, suspicion);
-                self.evidence(id, format!("suspected by {accuser}, dead in {wait:.1} s unless refuted"));
+                self.evidence(id, format!("dead in {wait:.1} s unless refuted"), None);
                 self.outputs.push_back(Output::Suspected { subject: id, accuser });
             }
             Status::Dead => {
-                self.evidence(id, format!("dead, as {accuser} says"));
+                self.evidence(id, "held dead, as told".to_owned(), Some(accuser));
                 self.outputs.push_back(Output::Died(id));
             }
             Status::Left => self.outputs.push_back(Output::Departed(id)),
@@ -272,7 +272,7 @@ impl Membership {
         let wait = suspicion.deadline().since(now).as_secs_f64();
         let Some(member) = self.members.get(&subject) else { return };
         let (id, version) = (member.id, member.claim.version);
-        self.evidence(id, format!("confirmed by {accuser}, dead in {wait:.1} s unless refuted"));
+        self.evidence(id, format!("dead in {wait:.1} s unless refuted, as confirmed"), Some(accuser));
         self.disseminate(Fact { by: accuser.0, ..Fact::about(subject, version, FactKind::Suspect) }, now);
     }
 

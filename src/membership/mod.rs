@@ -288,8 +288,8 @@ impl Membership {
         self.outputs.push_back(Output::Send { to, body });
     }
 
-    fn evidence(&mut self, subject: NodeId, text: String) {
-        self.outputs.push_back(Output::Evidence(subject, text.into()));
+    fn evidence(&mut self, subject: NodeId, text: String, by: Option<IdHash>) {
+        self.outputs.push_back(Output::Evidence { subject, text: text.into(), by });
     }
 
     fn reap(&mut self, now: Instant) {

@@ -84,7 +84,14 @@ pub enum Output {
     /// A suspected or dead member is alive after all.
     Refuted(NodeId),
     /// Evidence about a member, in a sentence.
-    Evidence(NodeId, Arc<str>),
+    Evidence {
+        /// The member.
+        subject: NodeId,
+        /// The sentence, which ends where `by` follows.
+        text: Arc<str>,
+        /// Whose word it is.
+        by: Option<IdHash>,
+    },
     /// This node needs an epoch higher than this one: the mesh knows it there, or its incarnations are used up.
     EpochBehind {
         /// The epoch.

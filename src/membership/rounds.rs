@@ -134,7 +134,7 @@ impl Membership {
                     round.asked, round.nacks
                 );
                 let id = member.id;
-                self.evidence(id, text);
+                self.evidence(id, text, None);
                 self.suspect(round.target, now);
             }
         }

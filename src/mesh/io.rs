@@ -222,6 +222,8 @@ pub enum Event {
         subject: NodeId,
         /// One line.
         text: Arc<str>,
+        /// Whose word it is.
+        by: Option<NodeId>,
     },
 }
 

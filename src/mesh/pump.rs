@@ -68,7 +68,10 @@ impl Mesh {
             Out::Died(id) => self.event(Event::Dead(id)),
             Out::Departed(id) => self.event(Event::Left(id)),
             Out::Refuted(id) => self.event(Event::Refuted(id)),
-            Out::Evidence(subject, text) => self.event(Event::Evidence { subject, text }),
+            Out::Evidence { subject, text, by } => {
+                let by = by.and_then(|by| self.id_of(by));
+                self.event(Event::Evidence { subject, text, by });
+            }
             Out::EpochBehind { epoch, is_alive } => self.handle_epoch_behind(epoch, is_alive, now),
             Out::Refused(reason) => self.event(Event::Refused { what: Refused::Claim, reason }),
             Out::Unanswered => self.event(Event::JoinUnanswered),

@@ -52,8 +52,9 @@ pub(super) fn event(event: &Event, view: &View, joins: &Joins<'_>) {
             epoch,
             "another process runs with a copy of this node's identity; this one, the older, is silent until it is stopped"
         ),
-        Event::Evidence { subject, text } => {
-            tracing::debug!(worker = %subject, name = name(subject), "{text}");
+        Event::Evidence { subject, text, by } => {
+            let by = by.as_ref().map(name).unwrap_or_default();
+            tracing::debug!(worker = %subject, name = name(subject), by, "{text}");
         }
     }
 }

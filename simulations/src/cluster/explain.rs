@@ -35,7 +35,7 @@ pub(super) fn event(event: &Event, model: &Model) -> String {
         Event::StoresDiffer => "sees different stores".to_owned(),
         Event::EpochBehind { known } => format!("learns that the mesh knows it at epoch {known}"),
         Event::Cloned { epoch } => format!("goes silent before its clone of epoch {epoch}"),
-        Event::Evidence { subject, text } => format!("on {}: {text}", name(subject)),
+        Event::Evidence { subject, text, .. } => format!("on {}: {text}", name(subject)),
     }
 }
 

@@ -77,7 +77,10 @@ pub(super) fn of(event: &Event, view: &View) -> Option<(NodeId, Arc<str>)> {
         Event::Dead(id) => (id, "declared dead".into()),
         Event::Left(id) => (id, "left of its own will".into()),
         Event::Refuted(id) => (id, "refuted: it is alive".into()),
-        Event::Evidence { subject, text } => (subject, Arc::clone(text)),
+        Event::Evidence { subject, text, by: None } => (subject, Arc::clone(text)),
+        Event::Evidence { subject, text, by: Some(by) } => {
+            (subject, format!("{text} by {}", named(*by, view)).into())
+        }
         Event::Health { .. }
         | Event::Leader { .. }
         | Event::Write { .. }

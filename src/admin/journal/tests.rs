@@ -82,7 +82,7 @@ fn an_id_of_an_earlier_boot_brings_all_events() {
 fn what_is_only_for_logs_is_no_event() {
     let journal = journal();
     journal.record(&Event::Ready, UNIX);
-    journal.record(&Event::Evidence { subject: id(2), text: "no ack from one".into() }, UNIX);
+    journal.record(&Event::Evidence { subject: id(2), text: "no ack from one".into(), by: None }, UNIX);
     assert_eq!(journal.last_id(), 0);
 }
 
@@ -90,7 +90,7 @@ fn what_is_only_for_logs_is_no_event() {
 fn evidence_says_who_accused_and_what_was_seen() {
     let journal = journal();
     journal.record(&Event::Suspect { subject: id(2), accuser: Some(id(1)) }, UNIX);
-    journal.record(&Event::Evidence { subject: id(2), text: "no ack in 500 ms".into() }, UNIX);
+    journal.record(&Event::Evidence { subject: id(2), text: "no ack in 500 ms".into(), by: None }, UNIX);
     journal.record(&Event::Dead(id(2)), UNIX);
     let texts: Vec<_> = journal.evidence(&id(2)).iter().map(|line| line.text.to_string()).collect();
     assert_eq!(
@@ -108,7 +108,8 @@ fn evidence_is_bounded_by_lines_and_by_subjects() {
         key[..8].copy_from_slice(&n.to_be_bytes());
         NodeId::from_public_key(key)
     };
-    let evidence = |n, line: usize| Event::Evidence { subject: subject(n), text: line.to_string().into() };
+    let evidence =
+        |n, line: usize| Event::Evidence { subject: subject(n), text: line.to_string().into(), by: None };
     for line in 0..EVIDENCE_LINES + 3 {
         journal.record(&evidence(0, line), UNIX);
     }
