@@ -248,3 +248,89 @@ fn a_node_whose_services_do_not_fit_still_says_that_it_drains() {
     let complaints = cluster.events.iter().filter(|(_, e)| matches!(e, Event::ManifestTooLarge(_))).count();
     assert_eq!(complaints, 1);
 }
+
+#[test]
+fn a_leader_that_drains_and_leaves_is_followed_by_the_next() {
+    let mut cluster = Cluster::of(4);
+    cluster.handle(0, Input::Local(LocalChange::Draining));
+    cluster.run_until(SECOND, "n0 leads no more", |c| (0..4).all(|node| c.leader(node) != Some(id(0))));
+    cluster.handle(0, Input::Leave);
+    cluster.run(SECOND);
+    cluster.kill(0);
+    cluster.run_until(SECOND * 10, "n1 leads", |c| (1..4).all(|node| c.leader(node) == Some(id(1))));
+}
+
+#[test]
+fn a_leader_that_restarts_at_once_does_not_lead_by_what_it_said_before() {
+    let mut cluster = Cluster::of(4);
+    cluster.run(SECOND * 15);
+    cluster.kill(0);
+    cluster.start_with(0, config(0, 0));
+    cluster.run_until(SECOND, "it is back, and nobody leads", |c| {
+        c.view(0).ready && (0..4).all(|node| c.leader(node).is_none())
+    });
+    cluster.run_until(SECOND * 8, "one leads after another hold-down", |c| {
+        let leader = c.leader(0);
+        leader.is_some() && (0..4).all(|node| c.leader(node) == leader && c.view(node).leader.term == 2)
+    });
+    assert!(cluster.all_hold(&[0, 1, 2, 3], &[0, 1, 2, 3], Status::Alive));
+}
+
+#[test]
+fn a_seed_that_is_the_node_itself_is_nobody() {
+    let mut cluster = Cluster::new();
+    cluster.start_with(0, config(0, 1));
+    cluster.run(SECOND * 29);
+    assert!(!cluster.view(0).ready);
+    cluster.run(SECOND * 10);
+    assert!(cluster.view(0).ready);
+    assert_eq!((cluster.view(0).members.len(), cluster.leader(0)), (1, Some(id(0))));
+    cluster.start(1);
+    cluster.run_until(SECOND * 5, "both know each other", |c| c.all_hold(&[0, 1], &[0, 1], Status::Alive));
+}
+
+#[test]
+fn two_leaders_of_a_mesh_of_two_become_one() {
+    let mut cluster = Cluster::of(2);
+    cluster.partition(&[0], &[1], true);
+    cluster.run_until(SECOND * 30, "each leads alone", |c| {
+        c.leader(0) == Some(id(0)) && c.leader(1) == Some(id(1))
+    });
+    cluster.partition(&[0], &[1], false);
+    cluster.run_until(SECOND * 10, "one leads", |c| c.leader(0) == Some(id(0)) && c.leader(1) == Some(id(0)));
+}
+
+#[test]
+fn all_members_in_turn_restart_every_two_seconds_and_it_settles() {
+    let mut cluster = Cluster::of(5);
+    for round in 0..15 {
+        let node = round % 5;
+        cluster.kill(node);
+        cluster.run(SECOND / 5);
+        cluster.start(node);
+        cluster.run(SECOND * 2);
+    }
+    let all = [0, 1, 2, 3, 4];
+    cluster.run_until(SECOND * 30, "all are alive and follow one leader", |c| {
+        let leader = c.leader(0);
+        leader.is_some()
+            && c.all_hold(&all, &all, Status::Alive)
+            && all.iter().all(|node| c.leader(*node) == leader && c.view(*node).ready)
+    });
+    cluster.questions = 0;
+    cluster.run(SECOND * 30);
+    assert_eq!(cluster.questions, 0);
+}
+
+#[test]
+fn a_disk_that_is_lost_after_the_leave_is_no_way_to_stay_out() {
+    let mut cluster = Cluster::of(3);
+    cluster.handle(2, Input::Leave);
+    cluster.run(SECOND);
+    cluster.kill(2);
+    cluster.lose_disk(2);
+    cluster.start(2);
+    cluster.run_until(SECOND * 10, "n2 is back", |c| {
+        c.status(0, 2) == Some(Status::Alive) && c.status(1, 2) == Some(Status::Alive) && c.view(2).ready
+    });
+}
