@@ -182,6 +182,7 @@ impl Policy {
     fn set_clock(&mut self, unix: u64, now: Instant) -> u64 {
         let unix = unix.min(LAST_SECOND);
         self.clock = Some(StoreClock::new(unix, now));
+        self.record.distrust_future(unix);
         unix
     }
 

@@ -187,7 +187,11 @@ impl Policy {
 
     /// Another member's write record; `from_warm` when that member is warm.
     pub fn handle_record(&mut self, record: &WriteRecord, from_warm: bool, now: Instant) {
-        let learned = self.record.merge(&Record::from_wire(record));
+        let mut told = Record::from_wire(record);
+        if let Some(clock) = self.clock {
+            told.distrust_future(clock.at(now));
+        }
+        let learned = self.record.merge(&told);
         if learned {
             self.persist();
         }

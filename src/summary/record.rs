@@ -115,6 +115,21 @@ impl Record {
         }
     }
 
+    /// Drops what was noted by a clock that ran ahead of the store's, which shows `unix`: by maximum it would win for ever,
+    /// and with all slots taken nothing would be written again.
+    pub(super) fn distrust_future(&mut self, unix: u64) {
+        let (today, tomorrow) = (unix / DAY, unix.saturating_add(DAY));
+        if self.day > tomorrow / DAY {
+            (self.day, self.slots) = (today, 0);
+            self.attempts.retain(|&(day, _), _| day <= today);
+        }
+        for time in [&mut self.at, &mut self.last_attempt] {
+            if *time > tomorrow {
+                *time = 0;
+            }
+        }
+    }
+
     /// Counts an attempt of `writer` at `unix`, and takes its slot.
     pub(super) fn attempt(&mut self, writer: IdHash, unix: u64) {
         let day = unix / DAY;
