@@ -42,6 +42,9 @@ deny: ## Licences, bans, sources; advisories when their database can be reached.
 dev: ## Three nodes on this machine with sample services, until Ctrl-C.
 	$(CARGO) run --locked --release -- dev
 
+# With what it compares, and what that needs: benches/README.md.
 bench: ## The measurements in benches/, one after another.
-	$(CARGO) bench --locked
-
+	$(CARGO) build --locked --release
+	python3 benches/membership.py
+	python3 benches/detection.py
+	python3 benches/proxy.py

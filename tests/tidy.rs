@@ -2,6 +2,8 @@
 //!
 //! Each check is a pure function from sources to complaints, with a test that shows that it can complain.
 
+#[path = "tidy/documents.rs"]
+mod documents;
 #[path = "tidy/floors.rs"]
 mod floors;
 #[path = "tidy/proto.rs"]
@@ -51,4 +53,12 @@ fn every_file_is_part_of_the_program() {
 fn the_protocol_document_shows_the_messages_as_the_code_has_them() {
     let document = source::read("docs/protocol.md");
     assert_clean(&proto::complaints(&Source::all(), &document));
+}
+
+#[test]
+fn the_documents_name_only_what_is_there() {
+    let documents = source::documents();
+    assert!(documents.len() > 10, "the documents were not found");
+    assert_clean(&documents::dead_links(&documents, source::exists));
+    assert_clean(&documents::dead_tests(&documents, &Source::all()));
 }

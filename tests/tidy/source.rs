@@ -23,7 +23,7 @@ impl Source {
     pub(crate) fn all() -> Vec<Self> {
         let mut paths = Vec::new();
         for folder in ["src", "bin", "tests", "benches", "examples", "simulations"] {
-            walk(&root().join(folder), &mut paths);
+            walk(&root().join(folder), "rs", &mut paths);
         }
         paths.sort();
         let sources = paths.iter().filter_map(|path| Some((relative(path)?, fs::read_to_string(path).ok()?)));
@@ -59,12 +59,29 @@ pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_default()
 }
 
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn exists(path: &str) -> bool {
+    root().join(path).exists()
+}
+
+/// The documents of the repository: their paths and texts.
+pub(crate) fn documents() -> Vec<(String, String)> {
+    let mut paths = Vec::new();
+    for folder in ["docs", "simulations", "benches"] {
+        walk(&root().join(folder), "md", &mut paths);
+    }
+    let top = fs::read_dir(root()).into_iter().flatten().flatten().map(|entry| entry.path());
+    paths.extend(top.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    let texts = paths.iter().filter_map(|path| Some((relative(path)?, fs::read_to_string(path).ok()?)));
+    texts.collect()
+}
+
+/// The files below `folder` whose names end so.
+fn walk(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.is_dir() && !path.ends_with("target") {
-            walk(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            walk(&path, ending, found);
+        } else if path.extension().is_some_and(|extension| extension == ending) {
             found.push(path);
         }
     }
