@@ -1,5 +1,6 @@
 //! Precedence: what the command line says is stronger than the environment, and that than the file.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use super::args::variable;
@@ -116,7 +117,17 @@ impl Found {
     }
 }
 
-/// A message stays readable whatever the value was.
+/// A message stays readable whatever the value was, and does not tell the password of a URL.
 pub(super) fn shown(text: &str) -> String {
+    let text = without_userinfo(text);
     text.chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn without_userinfo(text: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = text.split_once("://") else { return Cow::Borrowed(text) };
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..authority].rfind('@') {
+        Some(at) => Cow::Owned(format!("{scheme}://…{}", &rest[at..])),
+        None => Cow::Borrowed(text),
+    }
 }

@@ -89,31 +89,31 @@ pub struct Settings {
     pub cloudflare_api: Option<Setting>,
     /// Summary writes of the whole cluster; the smallest of the members' values holds, 0 is no limit [default: 30 for
     /// cloudflare, none for file]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub max_writes_per_day: Option<Setting>,
     /// How old an answer of the store may be [default: 180s for cloudflare, 0s for file]
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     pub store_staleness: Option<Setting>,
     /// Standing in the election; higher leads first [default: 0]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub leader_priority: Option<Setting>,
     /// Offers to lead [default: when it has a service]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub leader_eligible: Option<Setting>,
     /// How long no leader must have been heard before this node leads [default: 15s]
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     pub election_hold: Option<Setting>,
     /// How long streams may take to finish when the node leaves [default: 30s]
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     pub drain_timeout: Option<Setting>,
     /// Largest request body, for example 100MiB; 0 is no limit [default: 0]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     pub max_body: Option<Setting>,
     /// Largest request head [default: 64KiB]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     pub max_header: Option<Setting>,
     /// Connections at each listener [default: 8192]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub max_connections: Option<Setting>,
     /// One JSON line a request, to a file, or to standard error with `-`
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]

@@ -110,6 +110,8 @@ impl Mesh {
             value: 0,
         };
         self.membership.disseminate(fact, now);
+        // Whoever hears of the newcomer's services has heard of the newcomer.
+        self.pump_membership(now);
         for service in &manifest.services {
             let before = previous.and_then(|p| p.services.iter().find(|s| s.name == service.name));
             if before.map(|before| before.health) != Some(service.health) {

@@ -33,6 +33,9 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// Others hear within this time that a node drains, and stop sending.
 const DRAIN_NOTICE: Duration = Duration::from_millis(250);
 
+/// Epochs are made from clocks, which may be wrong, but an epoch near the end of all numbers would be this node's last.
+const MAX_EPOCH_AHEAD: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// Where a node is on its way out.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Leaving {
@@ -139,7 +142,12 @@ impl Node {
                 self.asked.insert(id, reply);
                 self.feed(Input::Request { from, id, body });
             }
-            Wake::Result(input) => self.feed(input),
+            Wake::Result(input) => {
+                if let Input::Local(LocalChange::Address(addr)) = input {
+                    self.address.confirm(addr);
+                }
+                self.feed(input);
+            }
             Wake::Refused(service) => self.feed(Input::ConnectRefused(service)),
             Wake::Command(command) => self.handle_command(command),
             // Once ready, only the mesh itself can tell a lost disk from a copied key.
@@ -240,6 +248,13 @@ impl Node {
     /// The mesh knows this node at `known`: its disk was lost or is old.
     pub(super) fn raise_epoch(&mut self, known: u64) {
         if known < self.epoch {
+            return;
+        }
+        if known > unix_now().saturating_add(MAX_EPOCH_AHEAD).as_secs() {
+            tracing::error!(
+                known,
+                "a member claims an epoch of this node that no boot can have had; it is ignored"
+            );
             return;
         }
         match self.data_dir.raise_epoch(known) {

@@ -25,7 +25,8 @@ async fn print_events(client: &Client, json: bool, out: &mut (impl Write + Send)
     let mut body = client.stream(&["events"]).await?;
     let mut decoder = Decoder::default();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| client.broken_off(&error))?;
+        // A node that goes away ends the stream in the middle of it.
+        let Ok(frame) = frame else { break };
         let Ok(bytes) = frame.into_data() else { continue };
         for data in decoder.push(&bytes).map_err(|error| client.broken_off(&error))? {
             writeln!(out, "{}", if json { data } else { line(&data) })?;

@@ -81,9 +81,20 @@ fn bad_flags_are_refused_by_name_value_and_what_is_accepted() {
     for (flag, value, accepted) in cases {
         let (flag, value) = flag.split_once('=').unwrap_or((flag, value));
         let shown = value.rsplit_once("rag=").map_or(value, |(_, url)| url).replace('\n', "\u{fffd}");
+        // A password is no part of a message.
+        let shown = shown.replace("user:pw@", "…@");
         let message = format!("--{flag}: '{shown}' is not accepted; accepted is {accepted}");
         refused_flags(&[&format!("--{flag}={value}")], &message);
     }
+}
+
+#[test]
+fn a_negative_value_is_refused_like_any_other() {
+    let duration = "a duration up to 168h, for example 5s, 250ms or 1m30s";
+    refused_flags(
+        &["--drain-timeout", "-1s"],
+        &format!("--drain-timeout: '-1s' is not accepted; accepted is {duration}"),
+    );
 }
 
 #[test]

@@ -57,7 +57,15 @@ impl Address {
             return None;
         }
         self.current.set_ip(ip);
+        // One such address is as good as another (a second network, a container's bridge): it must not go to and fro.
+        self.is_settled = !ip.is_loopback();
         Some(self.current)
+    }
+
+    /// A peer has dialled this address back.
+    pub(super) const fn confirm(&mut self, addr: SocketAddr) {
+        self.current = addr;
+        self.is_settled = true;
     }
 }
 

@@ -29,3 +29,18 @@ fn a_peer_of_the_same_machine_does_not_hide_this_node_from_the_others() {
 fn what_was_configured_stays() {
     check(Address { is_settled: true, ..guess("10.0.0.7") }, "10.0.0.8", None);
 }
+
+#[test]
+fn of_several_addresses_that_reach_this_node_the_first_stays() {
+    let mut address = guess("192.0.2.7");
+    assert!(address.reached_at("10.0.0.7".parse().expect("an address")).is_some());
+    check(address, "172.17.0.1", None);
+}
+
+#[test]
+fn what_a_peer_dialled_back_stays() {
+    let mut address = guess("192.0.2.7");
+    address.confirm("203.0.113.5:7946".parse().expect("an address"));
+    assert_eq!(address.current(), "203.0.113.5:7946".parse().expect("an address"));
+    check(address, "10.0.0.8", None);
+}
