@@ -17,8 +17,10 @@ const MAX_REQUESTS: usize = 64;
 pub(super) enum Pending {
     /// Gossip.
     Gossip(Token),
-    /// The summary's write record was given to a member.
+    /// The summary's write record was given to a member, before a write.
     Keep,
+    /// It was given to a member after a write.
+    Told,
 }
 
 impl Mesh {
@@ -79,6 +81,7 @@ impl Mesh {
         }
         match pending {
             Pending::Gossip(token) => self.gossip.handle_reply(token, reply, now),
+            Pending::Told => {}
             Pending::Keep => self.summary.handle_kept(matches!(reply, Some(Reply::Keep(_))), now),
         }
     }
@@ -101,6 +104,23 @@ impl Mesh {
     pub(super) fn replicate(&mut self, record: &WriteRecord, copies: usize, now: Instant) {
         // A receipt for an earlier record says nothing about this one.
         self.requests.retain(|_, pending| !matches!(pending, Pending::Keep));
+        let keepers = self.keepers(copies);
+        for _ in keepers.len()..copies {
+            self.summary.handle_kept(false, now);
+        }
+        for (id, addr) in keepers {
+            self.request(id, addr, Ask::Keep(record.clone()), Pending::Keep);
+        }
+    }
+
+    /// Gives the write record of a write that is done to the same members; nobody waits for their receipts.
+    pub(super) fn announce(&mut self, record: &WriteRecord, copies: usize) {
+        for (id, addr) in self.keepers(copies) {
+            self.request(id, addr, Ask::Keep(record.clone()), Pending::Told);
+        }
+    }
+
+    fn keepers(&self, copies: usize) -> Vec<(NodeId, SocketAddr)> {
         let next = self.election.candidates().iter().map(|candidate| candidate.id);
         let others = self.membership.live().iter().copied();
         let mut chosen: Vec<IdHash> = Vec::new();
@@ -109,13 +129,7 @@ impl Mesh {
                 chosen.push(hash);
             }
         }
-        let dialable: Vec<_> = chosen.into_iter().filter_map(|hash| self.dialable(hash)).collect();
-        for _ in dialable.len()..copies {
-            self.summary.handle_kept(false, now);
-        }
-        for (id, addr) in dialable {
-            self.request(id, addr, Ask::Keep(record.clone()), Pending::Keep);
-        }
+        chosen.into_iter().filter_map(|hash| self.dialable(hash)).collect()
     }
 
     fn dialable(&self, hash: IdHash) -> Option<(NodeId, SocketAddr)> {

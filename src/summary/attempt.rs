@@ -243,6 +243,8 @@ impl Policy {
         self.persist();
         let Mark { term, seq, .. } = value.mark();
         self.outputs.push_back(Output::Wrote { term, seq, error: None });
+        let copies = self.census.alive_members.min(COPIES);
+        self.outputs.push_back(Output::Announce { record: self.record.to_wire(), copies });
         self.last_error = None;
         self.failures = 0;
         self.not_before = now + MIN_PAUSE;

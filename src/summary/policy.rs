@@ -50,7 +50,16 @@ pub enum Output {
     Persist(WriteRecord),
     /// Give this to so many live members, best those that would lead next, and feed back for each of them
     /// whether it kept it.
+    ///
+    /// Nothing is sent to the store before one of them has.
     Replicate {
+        /// The write record.
+        record: WriteRecord,
+        /// To how many members.
+        copies: usize,
+    },
+    /// Give this to so many live members: what they should know of a write that is done. Nobody waits for them.
+    Announce {
         /// The write record.
         record: WriteRecord,
         /// To how many members.

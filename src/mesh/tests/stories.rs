@@ -231,3 +231,15 @@ fn of_two_processes_with_one_key_the_older_boot_goes_silent() {
     cluster.run(SECOND * 30);
     assert_eq!(cluster.sees(0, 2).unwrap().version, version, "and there is no war of refutations");
 }
+
+#[test]
+fn those_who_would_lead_next_know_what_was_last_stored() {
+    let mut cluster = Cluster::of(3);
+    cluster.run_until(SECOND * 5, "a write", |c| c.store.is_some());
+    cluster.run(SECOND * 3);
+    let leader = cluster.view(0).leader.summary.clone();
+    for node in [1, 2] {
+        let seen = cluster.view(node).leader.summary.clone();
+        assert_eq!((seen.stored, seen.last_write), (leader.stored, leader.last_write), "at n{node}");
+    }
+}

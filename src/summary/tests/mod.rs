@@ -146,7 +146,8 @@ impl Bench {
                         }
                     }
                 }
-                said @ (Output::Persist(_)
+                said @ (Output::Announce { .. }
+                | Output::Persist(_)
                 | Output::Stored { .. }
                 | Output::StoreFailed(_)
                 | Output::Wrote { .. }) => self.said.push(said),
@@ -188,6 +189,7 @@ impl Bench {
             | Output::Store(_)
             | Output::Persist(_)
             | Output::Replicate { .. }
+            | Output::Announce { .. }
             | Output::Stored { .. } => None,
         });
         errors.collect()

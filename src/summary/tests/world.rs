@@ -337,7 +337,11 @@ impl World {
             Output::Wrote { .. } if self.faults.kill_after_write => {
                 self.after(500, 2_500, Event::Kill);
             }
-            Output::Wrote { .. } | Output::Stored { .. } | Output::StoreFailed(_) => {}
+            // The budget must hold although no announcement arrives.
+            Output::Announce { .. }
+            | Output::Wrote { .. }
+            | Output::Stored { .. }
+            | Output::StoreFailed(_) => {}
         }
     }
 
