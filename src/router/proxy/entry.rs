@@ -13,6 +13,7 @@ use super::body::{End, ProxyBody, Watched, empty};
 use super::exit::{Outbound, absolute, is_repeatable};
 use super::headers::{self, Sender};
 use super::ongoing::Ongoing;
+use super::pace::Paced;
 use super::reply::{self, Failure};
 use super::target::{ServiceTarget, single};
 use super::tunnel::client_side;
@@ -231,7 +232,8 @@ impl Search<'_> {
             headers::set(headers, headers::EXPLAIN, &explanation);
         }
         let total = pick.timeouts.total;
-        let left = (!total.is_zero()).then(|| (self.started + total).since(now));
+        let deadline = (!total.is_zero()).then(|| self.started + total);
+        let left = deadline.map(|deadline| deadline.since(now));
         let switched = status == StatusCode::SWITCHING_PROTOCOLS;
         let idle = if switched { Duration::ZERO } else { pick.timeouts.idle };
         // A tunnel outlives the answer that opened it.
@@ -245,7 +247,11 @@ impl Search<'_> {
                 End::Abandoned => Outcome::Cancelled,
             });
         };
-        let response = response.map(|body| Watched::new(body, idle, left, on_end).boxed_unsync());
+        let clock = self.shared.clock;
+        let response = response.map(|body| {
+            let watched = Watched::new(body, idle, left, on_end);
+            Paced::new(watched, clock, idle, deadline.filter(|_| !switched)).boxed_unsync()
+        });
         match tunnel {
             Some(answers) if switched => switch(response, answers),
             _ => response,

@@ -12,6 +12,7 @@ mod front;
 mod headers;
 mod inbound;
 mod ongoing;
+mod pace;
 mod reply;
 mod resources;
 mod serve;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http_body_util::BodyExt as _;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -23,6 +23,7 @@ use super::body::Watched;
 use super::client_io::{ClientIo, Spoken};
 use super::edge::EdgeSecrets;
 use super::front::{AdminReads, Front, Kind};
+use super::pace::{Streams, attend};
 
 /// For a TLS handshake, for the first bytes, and for the head of each request.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -135,7 +136,7 @@ impl Front {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let max_header = self.proxy.shared.config.max_header;
+        let (clock, max_header) = (self.proxy.shared.clock, self.proxy.shared.config.max_header);
         let service = service_fn(move |request| self.clone().answer(request, peer));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -143,16 +144,20 @@ impl Front {
             .max_header_size(max_header)
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades();
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let ended = attend(clock, async {
+            let mut connection = pin!(connection);
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
             }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%peer, %error, "a client's connection ended");
+        });
+        match ended.await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::debug!(%peer, %error, "a client's connection ended"),
+            None => tracing::debug!(%peer, "a client did not take its answer; its connection is closed"),
         }
     }
 
@@ -161,6 +166,7 @@ impl Front {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let max_header = u32::try_from(self.proxy.shared.config.max_header).unwrap_or(u32::MAX);
+        let streams = Streams { clock: self.proxy.shared.clock };
         let open = watch::Sender::new(0_usize);
         let idle = idle(open.subscribe());
         let service = service_fn(move |request| {
@@ -172,7 +178,7 @@ impl Front {
                 Ok::<_, Infallible>(response.map(watched))
             }
         });
-        let connection = http2::Builder::new(TokioExecutor::new())
+        let connection = http2::Builder::new(streams)
             .timer(TokioTimer::new())
             .max_header_list_size(max_header)
             .max_concurrent_streams(STREAMS)

@@ -7,3 +7,4 @@ mod forwarding;
 mod harness;
 mod streaming;
 mod tunnels;
+mod unread;
