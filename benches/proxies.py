@@ -18,7 +18,7 @@ PATH = "/"
 NGINX = """
 user root;
 daemon off;
-worker_processes 1;
+master_process off;
 pid {directory}/nginx.pid;
 error_log {directory}/error.log;
 events {{ worker_connections 4096; }}
@@ -93,7 +93,7 @@ def make_certificates(directory):
 
 
 def start_nginx(processes, directory, content, core):
-    """An nginx with one worker, and its own directory."""
+    """An nginx of one process, its own worker, so that nothing of it can outlive the script."""
     directory.mkdir()
     file = directory / "nginx.conf"
     file.write_text(NGINX.format(directory=directory, content=content))
