@@ -62,6 +62,11 @@ impl RequestMetrics {
         &self.0.in_flight
     }
 
+    /// The service and the worker.
+    pub fn labels(&self) -> &InstanceLabels {
+        &self.0.labels
+    }
+
     /// Removes every series of this instance.
     pub(super) fn remove_from(&self, metrics: &Metrics) {
         let labels = &self.0.labels;

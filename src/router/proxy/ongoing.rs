@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::Shared;
 use super::backend::locked;
-use crate::metrics::{InstanceLabels, RequestMetrics};
+use crate::metrics::RequestMetrics;
 use crate::router::{ExitLoad, Outcome, Pick};
 use crate::time::Duration;
 
@@ -15,7 +15,6 @@ use crate::time::Duration;
 pub(super) struct Ongoing {
     shared: Arc<Shared>,
     pick: Pick,
-    labels: InstanceLabels,
     metrics: RequestMetrics,
     finished: bool,
 }
@@ -23,11 +22,9 @@ pub(super) struct Ongoing {
 impl Ongoing {
     /// The router has begun to count it.
     pub(super) fn new(shared: Arc<Shared>, pick: Pick) -> Self {
-        let labels =
-            InstanceLabels { service: pick.endpoint.service.to_string(), worker: pick.worker.to_string() };
         let metrics = shared.metrics.instance(&pick.endpoint.service, pick.worker);
         metrics.in_flight().inc();
-        Self { shared, pick, labels, metrics, finished: false }
+        Self { shared, pick, metrics, finished: false }
     }
 
     /// The head of an answer came.
@@ -51,7 +48,7 @@ impl Ongoing {
 
     /// The worker that works on it.
     pub(super) fn worker(&self) -> &str {
-        &self.labels.worker
+        &self.metrics.labels().worker
     }
 
     /// It is over.
@@ -73,7 +70,7 @@ impl Ongoing {
 
     fn note(&self, ejected: Option<Duration>) {
         if ejected.is_some() {
-            self.shared.metrics.ejections.get_or_create(&self.labels).inc();
+            self.shared.metrics.ejections.get_or_create(self.metrics.labels()).inc();
         }
     }
 }
