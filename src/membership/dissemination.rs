@@ -16,6 +16,9 @@ const MAX_QUEUED: usize = 8192;
 /// The part of a datagram that each lower class can count on.
 const RESERVED_SHARE: usize = 10;
 
+/// The part of a datagram that load may take, however much room there is: nodes that share a machine all change at once.
+const LOAD_SHARE: usize = 20;
+
 /// How urgent a fact is; lower goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
@@ -95,7 +98,9 @@ impl Dissemination {
         for (rank, class) in CLASSES.into_iter().enumerate() {
             let waiting_below = CLASSES[rank + 1..].iter().filter(|lower| self.has(**lower)).count();
             let reserved = (budget / RESERVED_SHARE * waiting_below).min(left);
-            left = reserved + self.take_class(class, left - reserved, &mut taken);
+            let most = if class == Class::Load { budget / LOAD_SHARE } else { budget };
+            let room = (left - reserved).min(most);
+            left = left - room + self.take_class(class, room, &mut taken);
         }
         for (place, fact) in &taken {
             self.count(*place, fact, limit);

@@ -132,6 +132,16 @@ fn urgent_facts_go_first_and_no_class_starves() {
 }
 
 #[test]
+fn load_takes_a_small_part_of_a_datagram_however_much_there_is() {
+    let mut queue = Dissemination::default();
+    for subject in 0..100 {
+        queue.add(Fact { value: 7, ..Fact::about(IdHash(subject), Version::default(), FactKind::Load) });
+    }
+    let bytes: usize = queue.fill(1_000, 8).iter().map(Fact::packed_len).sum();
+    assert!((1..=50).contains(&bytes), "{bytes}");
+}
+
+#[test]
 fn a_fact_is_told_as_often_as_the_limit_says_and_a_newer_one_replaces_it() {
     assert_eq!([1, 9, 99, 100, 10_000].map(retransmit_limit), [4, 4, 8, 12, 20]);
     let mut queue = Dissemination::default();
