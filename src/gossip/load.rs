@@ -76,12 +76,27 @@ fn octave(half_octaves: u32) -> u64 {
 pub struct Loads {
     own: Option<(u8, Load)>,
     told: Option<(QuantisedLoad, Instant)>,
-    others: BTreeMap<IdHash, (QuantisedLoad, Instant)>,
+    tellings: u64,
+    others: BTreeMap<IdHash, Known>,
+}
+
+/// What is known of another's load.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    load: QuantisedLoad,
+    at: Instant,
+    /// The number of its last telling; 0 when only acks spoke of it.
+    telling: u64,
 }
 
 impl Loads {
-    /// Measures the own load. Returns it when others should hear of it.
-    pub fn measure(&mut self, load: Load, now: Instant) -> Option<QuantisedLoad> {
+    /// Counts tellings from `epoch` on: with seconds between two of them, those of the next boot are higher again.
+    pub fn count_from(&mut self, epoch: u64) {
+        self.tellings = self.tellings.max(epoch);
+    }
+
+    /// Measures the own load. Returns it, and the number of this telling, when others should hear of it.
+    pub fn measure(&mut self, load: Load, now: Instant) -> Option<(QuantisedLoad, u64)> {
         let scaled = load.busy.clamp(0.0, 1.0) * f32::from(MAX_BUCKET);
         let bucket = match self.own {
             Some((held, _)) if (scaled - f32::from(held)).abs() < HYSTERESIS => held,
@@ -97,7 +112,8 @@ impl Loads {
             return None;
         }
         self.told = Some((quantised, now));
-        Some(quantised)
+        self.tellings = self.tellings.saturating_add(1);
+        Some((quantised, self.tellings))
     }
 
     /// The own load, for acks.
@@ -110,16 +126,28 @@ impl Loads {
         self.own.map(|(_, load)| load)
     }
 
-    /// Learns another's load. True when it is news that may be passed on.
-    pub fn learn(&mut self, of: IdHash, load: QuantisedLoad, now: Instant) -> bool {
-        let known = self.others.insert(of, (load, now));
-        known.is_none_or(|(known, at)| known != load && now.since(at) >= Duration::from_secs(1))
+    /// A member's own ack says how busy it is.
+    pub fn observe(&mut self, of: IdHash, load: QuantisedLoad, now: Instant) {
+        let known = self.others.entry(of).or_insert(Known { load, at: now, telling: 0 });
+        known.load = load;
+        known.at = now;
+    }
+
+    /// Somebody tells another's load. True when it is news, to be passed on.
+    ///
+    /// Without the order of tellings two values of one load would chase each other through the mesh for ever.
+    pub fn learn(&mut self, of: IdHash, load: QuantisedLoad, telling: u64, now: Instant) -> bool {
+        if self.others.get(&of).is_some_and(|known| telling <= known.telling) {
+            return false;
+        }
+        self.others.insert(of, Known { load, at: now, telling });
+        true
     }
 
     /// Another's load, while it is fresh.
     pub fn of(&self, member: IdHash, now: Instant) -> Option<Load> {
-        let (load, at) = self.others.get(&member)?;
-        (now.since(*at) < FRESH_FOR).then(|| load.load())
+        let known = self.others.get(&member)?;
+        (now.since(known.at) < FRESH_FOR).then(|| known.load.load())
     }
 
     /// Forgets a member.

@@ -269,7 +269,7 @@ fn load_is_told_only_when_it_moved_a_full_bucket_and_at_most_every_five_seconds(
 fn a_quantised_load_keeps_its_magnitudes() {
     for (busy, memory, in_flight) in [(0.0, 0, 0), (1.0, 1 << 40, 100), (0.4, 3 << 30, 1)] {
         let mut loads = Loads::default();
-        let told = loads.measure(Load { busy, available_memory: memory, in_flight }, at(0)).unwrap();
+        let (told, _) = loads.measure(Load { busy, available_memory: memory, in_flight }, at(0)).unwrap();
         let read = QuantisedLoad::from_wire(told.to_wire()).load();
         assert!((read.busy - busy).abs() <= 0.034, "{read:?}");
         assert!(read.available_memory <= memory && read.available_memory >= memory / 2, "{read:?}");
@@ -280,7 +280,7 @@ fn a_quantised_load_keeps_its_magnitudes() {
 #[test]
 fn a_load_is_forgotten_when_it_is_no_longer_fresh() {
     let mut loads = Loads::default();
-    loads.learn(id(2).hash(), QuantisedLoad::from_wire(15), at(0));
+    loads.observe(id(2).hash(), QuantisedLoad::from_wire(15), at(0));
     assert!(loads.of(id(2).hash(), at(29)).is_some());
     assert!(loads.of(id(2).hash(), at(30)).is_none());
 }
@@ -298,4 +298,30 @@ fn differing_roots_are_compared_although_there_is_always_news() {
         asked += asks(&mut gossip);
     }
     assert!((2..=10).contains(&asked), "{asked} comparisons in 100 s");
+}
+
+#[test]
+fn two_values_of_one_load_do_not_chase_each_other() {
+    let (old, new) = (QuantisedLoad::from_wire(3), QuantisedLoad::from_wire(9));
+    let mut loads = Loads::default();
+    let of = id(2).hash();
+    assert!(loads.learn(of, old, 101, at(0)));
+    assert!(loads.learn(of, new, 102, at(5)));
+    for seconds in 6..100 {
+        assert!(!loads.learn(of, old, 101, at(seconds)), "the old telling again, after {seconds} s");
+        assert!(!loads.learn(of, new, 102, at(seconds)), "the same telling again");
+        loads.observe(of, old, at(seconds));
+    }
+}
+
+#[test]
+fn the_tellings_of_a_boot_are_higher_than_those_of_the_boot_before() {
+    let idle = Load::default();
+    let (mut before, mut after) = (Loads::default(), Loads::default());
+    before.count_from(1_000);
+    after.count_from(1_010);
+    let (_, first) = before.measure(idle, at(0)).unwrap();
+    let (_, second) = before.measure(Load { busy: 1.0, ..idle }, at(5)).unwrap();
+    let (_, third) = after.measure(idle, at(0)).unwrap();
+    assert!(first < second && second < third, "{first} {second} {third}");
 }

@@ -146,6 +146,7 @@ impl Mesh {
             config,
             identity,
         };
+        mesh.gossip.loads.count_from(boot.epoch);
         mesh.publish(now)?;
         mesh.pump(now);
         Ok(mesh)
@@ -247,8 +248,8 @@ impl Mesh {
                 self.config.tier = tier;
             }
             LocalChange::Load(load) => {
-                if let Some(quantised) = self.gossip.loads.measure(load, now) {
-                    self.tell_load(quantised, now);
+                if let Some((quantised, telling)) = self.gossip.loads.measure(load, now) {
+                    self.tell_load(quantised, telling, now);
                 }
                 self.view = None;
                 return;

@@ -46,7 +46,7 @@ impl Mesh {
                     return;
                 }
                 let load = QuantisedLoad::from_wire(u64::from(ack.load) - 1);
-                self.gossip.loads.learn(from, load, now);
+                self.gossip.loads.observe(from, load, now);
             }
             Some(Body::Election(election)) => self.election.handle_election(from, election.term, now),
             Some(Body::Answer(answer)) => {
@@ -71,7 +71,7 @@ impl Mesh {
             FactKind::Load => {
                 let load = QuantisedLoad::from_wire(fact.value);
                 let is_member = self.membership.member(subject).is_some();
-                if is_member && self.gossip.loads.learn(subject, load, now) {
+                if is_member && self.gossip.loads.learn(subject, load, fact.incarnation, now) {
                     self.membership.disseminate(fact.clone(), now);
                 }
             }
@@ -86,9 +86,9 @@ impl Mesh {
         }
     }
 
-    pub(super) fn tell_load(&mut self, load: QuantisedLoad, now: Instant) {
-        // A load needs no order: the latest that arrives counts, for 30 s.
-        let fact = Fact::about(self.hash, Version::default(), FactKind::Load);
+    pub(super) fn tell_load(&mut self, load: QuantisedLoad, telling: u64, now: Instant) {
+        let order = Version { epoch: 0, incarnation: telling };
+        let fact = Fact::about(self.hash, order, FactKind::Load);
         self.membership.disseminate(Fact { value: load.to_wire(), ..fact }, now);
     }
 
