@@ -9,6 +9,7 @@ use http::Response;
 use http_body_util::{BodyExt, Full};
 
 use super::harness::*;
+use crate::config::ServiceConfig;
 
 /// A service that counts the requests whose bodies it has read, and answers with the body's length.
 async fn counting() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
@@ -41,14 +42,10 @@ async fn at_once(count: usize, node: &Node, line: &'static str, headers: &'stati
 async fn a_large_post_loses_nothing_when_instances_refuse_connections() {
     let (good, count) = counting().await;
     let large = "x".repeat(3 * 1024 * 1024);
-    let dead = nobody().await;
-    let mut nodes = mesh(vec![
-        vec![service("upload", dead)],
-        vec![service("upload", dead)],
-        vec![service("upload", good)],
-        vec![],
-    ])
-    .await;
+    let nobody = nobody().await;
+    // By their weight, those that refuse are as good as sure to be tried first.
+    let refusing = || vec![ServiceConfig { weight: 10_000, ..service("upload", nobody) }];
+    let mut nodes = mesh(vec![refusing(), refusing(), vec![service("upload", good)], vec![]]).await;
     for turn in 1..=6 {
         let answer = ask(nodes[3].ingress, "POST /api/service/upload/", "", &large).await;
         assert_eq!(status(&answer), 200, "{answer}");
