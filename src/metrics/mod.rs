@@ -230,6 +230,7 @@ const fn event_kind(event: &Event) -> &'static str {
         Event::Dead(_) => "dead",
         Event::Left(_) => "left",
         Event::Refuted(_) => "refuted",
+        Event::Isolated(_) => "isolated",
         Event::Unroutable(_) => "unroutable",
         Event::Routable(_) => "routable",
         Event::Health { .. } => "health",
