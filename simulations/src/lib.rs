@@ -5,6 +5,7 @@
 
 pub mod checkers;
 pub mod cluster;
+pub mod latency;
 pub mod model;
 pub mod network;
 pub mod options;

@@ -4,6 +4,10 @@ mod explain;
 mod faults;
 mod links;
 mod node;
+mod pauses;
+mod tcp;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod world;
 
@@ -20,9 +24,11 @@ use meshnode::view::{Status, View};
 use rand_chacha::ChaCha8Rng;
 
 pub use faults::Restart;
+pub use pauses::Rhythm;
 
 use self::links::Links;
 use self::node::Node;
+use self::tcp::{Tcp, WatchLinks};
 use crate::checkers::{Checkers, Kind, Violation};
 use crate::model::{Model, State};
 use crate::network::Network;
@@ -47,6 +53,7 @@ pub struct Cluster {
     addresses: BTreeMap<SocketAddr, usize>,
     network: Network,
     links: Links,
+    watches: WatchLinks,
     store: Store,
     model: Model,
     checkers: Checkers,
@@ -85,8 +92,14 @@ enum Happening {
     Raised { node: usize, boot: u64, epoch: u64 },
     /// A machine is switched on.
     Start { node: usize },
+    /// A connection is made, or breaks.
+    Tcp(Tcp),
     /// A stopped process goes on.
     Resume { node: usize, boot: u64 },
+    /// A slow processor is done with an input.
+    Serve { node: usize, boot: u64 },
+    /// A starved process gets no time again.
+    Freeze { node: usize, boot: u64, rhythm: Rhythm },
 }
 
 impl Cluster {
@@ -100,6 +113,7 @@ impl Cluster {
             addresses: BTreeMap::new(),
             network,
             links: Links::default(),
+            watches: WatchLinks::default(),
             store: Store::new(options.staleness),
             model: Model::default(),
             checkers: Checkers::new(options.hold),
@@ -249,11 +263,15 @@ impl Cluster {
         let Some(process) = &mut self.nodes[node].process else {
             return;
         };
-        let Some(input) = process.admit(input) else {
+        let Some(input) = process.take_in(input) else {
             return;
         };
         let now = process.local(self.now);
         process.mesh.handle(input, now);
+        let slowness = self.nodes[node].slowness;
+        if !slowness.is_zero() {
+            self.keep_busy(node, slowness);
+        }
         self.drain(node);
     }
 }
