@@ -12,5 +12,6 @@ pub mod options;
 pub mod play;
 pub mod queue;
 pub mod scenario;
+pub mod script;
 pub mod store;
 pub mod trace;
