@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use meshnode::id::ServiceName;
-use meshnode::mesh::{Boot, Input, LinkFailure, Mesh};
+use meshnode::mesh::{Boot, Config, Input, LinkFailure, Mesh};
 use meshnode::time::Duration;
 use rand::{Rng as _, RngExt as _};
 
@@ -195,7 +195,7 @@ impl Cluster {
         self.boots.fill_bytes(&mut seed);
         let given = Boot { epoch, nonce: self.boots.random(), seed };
         let machine = &mut self.nodes[node];
-        let config = machine.config(node, &self.options);
+        let config = Config { detector: self.detector, ..machine.config(node, &self.options) };
         match Mesh::new(config, machine.identity.clone(), given, meshnode::time::Instant::ORIGIN) {
             Ok(mesh) => {
                 machine.process =

@@ -3,6 +3,7 @@
 mod explain;
 mod faults;
 mod links;
+mod measured;
 mod node;
 mod traffic;
 mod world;
@@ -13,17 +14,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use meshnode::id::{IdHash, ServiceName};
-use meshnode::mesh::{Input, LinkFailure};
+use meshnode::mesh::{Detector, Input, LinkFailure};
 use meshnode::summary::StoreReply;
 use meshnode::time::{Duration, Instant};
 use meshnode::view::{Status, View};
 use rand_chacha::ChaCha8Rng;
 
 pub use faults::Restart;
+pub use measured::SERVERS;
 
 use self::links::Links;
 use self::node::Node;
 use crate::checkers::{Checkers, Kind, Violation};
+use crate::meter::Meter;
 use crate::model::{Model, State};
 use crate::network::Network;
 use crate::options::{Options, Stream, generator};
@@ -56,6 +59,9 @@ pub struct Cluster {
     failed: Option<Violation>,
     /// Nodes whose views the checkers may not have seen yet.
     unseen: BTreeSet<usize>,
+    /// Counts in place of the checkers, in a cluster that is measured.
+    meter: Option<Meter>,
+    detector: Detector,
 }
 
 /// What the queue holds.
@@ -92,8 +98,18 @@ enum Happening {
 impl Cluster {
     /// Machines that are all off.
     pub fn new(options: Options, trace: Trace) -> Self {
+        let mut cluster = Self::empty(options, trace, None);
+        for _ in 0..cluster.options.nodes {
+            cluster.add();
+        }
+        cluster.queue.push(Instant::ORIGIN + TICK, Happening::Tick);
+        cluster.queue.push(Instant::ORIGIN + world::LOOK, Happening::Look);
+        cluster
+    }
+
+    fn empty(options: Options, trace: Trace, meter: Option<Meter>) -> Self {
         let network = Network::new(options.network, generator(options.seed, Stream::Network));
-        let mut cluster = Self {
+        Self {
             now: Instant::ORIGIN,
             queue: Queue::default(),
             nodes: Vec::new(),
@@ -108,14 +124,10 @@ impl Cluster {
             booted: 0,
             failed: None,
             unseen: BTreeSet::new(),
+            meter,
+            detector: Detector::default(),
             options,
-        };
-        for _ in 0..cluster.options.nodes {
-            cluster.add();
         }
-        cluster.queue.push(Instant::ORIGIN + TICK, Happening::Tick);
-        cluster.queue.push(Instant::ORIGIN + world::LOOK, Happening::Look);
-        cluster
     }
 
     /// Machines that are switched on one after the other, as the options say.
@@ -137,6 +149,9 @@ impl Cluster {
                 return Ok(());
             };
             self.now = at;
+            if let Some(meter) = &mut self.meter {
+                meter.tick(at, self.queue.len());
+            }
             self.happen(happening);
         }
         self.failed.clone().map_or(Ok(()), Err)
