@@ -6,7 +6,7 @@ use meshnode::view::Load;
 use meshnode::wire::manifest::SignedManifest;
 use rand::RngExt as _;
 
-use super::Cluster;
+use super::{Cluster, Happening, TICK};
 use crate::checkers::Violation;
 use crate::meter::{Meter, Sight, Sighting};
 use crate::options::Options;
@@ -29,6 +29,7 @@ impl Cluster {
                 cluster.nodes[node].services.clear();
             }
         }
+        cluster.queue.push(Instant::ORIGIN + TICK, Happening::Tick);
         cluster
     }
 

@@ -8,7 +8,7 @@ mod node;
 mod traffic;
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub struct Cluster {
     now: Instant,
     queue: Queue<Happening>,
     nodes: Vec<Node>,
-    addresses: BTreeMap<SocketAddr, usize>,
+    addresses: HashMap<SocketAddr, usize>,
     network: Network,
     links: Links,
     store: Store,
@@ -113,7 +113,7 @@ impl Cluster {
             now: Instant::ORIGIN,
             queue: Queue::default(),
             nodes: Vec::new(),
-            addresses: BTreeMap::new(),
+            addresses: HashMap::new(),
             network,
             links: Links::default(),
             store: Store::new(options.staleness),
