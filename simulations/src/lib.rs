@@ -5,6 +5,7 @@
 
 pub mod checkers;
 pub mod cluster;
+pub mod latency;
 pub mod measure;
 pub mod meter;
 pub mod model;

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use meshnode::mesh::Detector;
 use meshnode::time::Duration;
+use meshsim::latency::Latency;
 use meshsim::measure::MeasureArgs;
-use meshsim::options::{Options, parse_duration, parse_share};
+use meshsim::options::{Options, parse_duration, parse_mode, parse_share};
 use meshsim::play::Outcome;
 use meshsim::scenario::{SCENARIOS, Scenario};
 use meshsim::trace::Trace;
@@ -72,12 +74,12 @@ struct RunArgs {
     /// Share of the datagrams that are overtaken, 0 to 1.
     #[arg(long, value_parser = parse_share)]
     reorder: Option<f64>,
-    /// The least delay one way.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    delay: Option<Duration>,
-    /// What is added to the delay on average.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    jitter: Option<Duration>,
+    /// How long things are on their way: lan, wan, a constant such as 5ms, or MEDIAN~SIGMA such as 2ms~0.4.
+    #[arg(long, value_parser = Latency::parse)]
+    latency: Option<Latency>,
+    /// Which failure detector the nodes have: swim, lifeguard or witness.
+    #[arg(long, value_parser = parse_mode)]
+    mode: Option<Detector>,
     /// Write the trace to this file (`-` is stdout).
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -155,8 +157,8 @@ impl RunArgs {
         set(&mut options.network.loss, self.loss);
         set(&mut options.network.duplicate, self.duplicate);
         set(&mut options.network.reorder, self.reorder);
-        set(&mut options.network.delay, self.delay);
-        set(&mut options.network.jitter, self.jitter);
+        set(&mut options.network.latency, self.latency);
+        set(&mut options.mode, self.mode);
         options
     }
 

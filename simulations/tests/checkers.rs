@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use meshnode::id::{Identity, ManifestVersion, NodeId, Version};
@@ -178,7 +178,7 @@ fn convergence_sees_that_the_dead_are_held_alive() {
 fn convergence_goes_by_the_part_of_the_network() {
     let (mut model, mut checkers) = three();
     then_sees(&model, &mut checkers, true_view(1)).unwrap();
-    model.set_parts(vec![0, 0, 1], false, at(3));
+    model.set_parts(vec![0, 0, 1], BTreeSet::new(), at(3));
     let (kind, what) = checkers.unsettled(&model).unwrap();
     assert!(kind == Kind::Convergence && what.contains("cut off"), "{what}");
 }

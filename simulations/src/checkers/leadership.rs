@@ -68,7 +68,7 @@ impl Leadership {
     fn pushed_aside(&self, seen: &Observation<'_>) -> Option<usize> {
         let model = seen.model;
         let acquainted = |since: Instant| seen.at.since(since) > INTRODUCTION;
-        if model.one_way || !acquainted(model.changed) || !acquainted(*self.ready.get(&seen.observer)?) {
+        if model.one_way() || !acquainted(model.changed) || !acquainted(*self.ready.get(&seen.observer)?) {
             return None;
         }
         self.claims.iter().find_map(|(&leader, &since)| {
@@ -81,7 +81,7 @@ impl Leadership {
 
     /// A second passed: a part that was left in peace for long enough must not have two leaders.
     pub fn tick(&self, at: Instant, model: &Model) -> Result<(), Violation> {
-        if model.one_way || at.since(model.changed) < 2 * self.hold + DETECTION {
+        if model.one_way() || at.since(model.changed) < 2 * self.hold + DETECTION {
             return Ok(());
         }
         for part in model.up_by_part().into_values() {
@@ -98,7 +98,7 @@ impl Leadership {
 
 /// The first part whose nodes do not all name one and the same leader out of their midst.
 pub fn disagreement(model: &Model, views: &[Option<Arc<View>>]) -> Option<String> {
-    if model.one_way {
+    if model.one_way() {
         return None;
     }
     model.up_by_part().into_values().find_map(|part| {

@@ -1,6 +1,6 @@
 //! A cluster that is measured: a meter in place of the checkers, and nodes that may know each other from the start.
 
-use meshnode::mesh::{Detector, Event, Input, LocalChange};
+use meshnode::mesh::{Event, Input, LocalChange};
 use meshnode::time::{Duration, Instant};
 use meshnode::view::Load;
 use meshnode::wire::manifest::SignedManifest;
@@ -20,9 +20,8 @@ pub const SERVERS: usize = 16;
 
 impl Cluster {
     /// Machines that are all off; nobody checks them.
-    pub fn measured(options: Options, detector: Detector) -> Self {
+    pub fn measured(options: Options) -> Self {
         let mut cluster = Self::empty(options, Trace::silent(), Some(Meter::default()));
-        cluster.detector = detector;
         for node in 0..cluster.options.nodes {
             cluster.add();
             if node >= SERVERS {
@@ -34,8 +33,8 @@ impl Cluster {
     }
 
     /// Nodes that all know each other: what a bootstrap comes to, without its time.
-    pub fn converged(options: Options, detector: Detector) -> Result<Self, Violation> {
-        let mut cluster = Self::measured(Options { seeds: 0, ..options }, detector);
+    pub fn converged(options: Options) -> Result<Self, Violation> {
+        let mut cluster = Self::measured(Options { seeds: 0, ..options });
         // Each turns its round at a moment of its own, as if it had been started whenever.
         let mut starts: Vec<(Duration, usize)> = Vec::new();
         for node in 0..cluster.nodes.len() {

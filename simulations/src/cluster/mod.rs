@@ -5,6 +5,10 @@ mod faults;
 mod links;
 mod measured;
 mod node;
+mod pauses;
+mod tcp;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod world;
 
@@ -14,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use meshnode::id::{IdHash, ServiceName};
-use meshnode::mesh::{Detector, Input, LinkFailure};
+use meshnode::mesh::{Input, LinkFailure};
 use meshnode::summary::StoreReply;
 use meshnode::time::{Duration, Instant};
 use meshnode::view::{Status, View};
@@ -22,9 +26,11 @@ use rand_chacha::ChaCha8Rng;
 
 pub use faults::Restart;
 pub use measured::SERVERS;
+pub use pauses::Rhythm;
 
 use self::links::Links;
 use self::node::Node;
+use self::tcp::{Tcp, WatchLinks};
 use crate::checkers::{Checkers, Kind, Violation};
 use crate::meter::Meter;
 use crate::model::{Model, State};
@@ -50,6 +56,7 @@ pub struct Cluster {
     addresses: HashMap<SocketAddr, usize>,
     network: Network,
     links: Links,
+    watches: WatchLinks,
     store: Store,
     model: Model,
     checkers: Checkers,
@@ -61,7 +68,6 @@ pub struct Cluster {
     unseen: BTreeSet<usize>,
     /// Counts in place of the checkers, in a cluster that is measured.
     meter: Option<Meter>,
-    detector: Detector,
 }
 
 /// What the queue holds.
@@ -91,8 +97,14 @@ enum Happening {
     Raised { node: usize, boot: u64, epoch: u64 },
     /// A machine is switched on.
     Start { node: usize },
+    /// A connection is made, or breaks.
+    Tcp(Tcp),
     /// A stopped process goes on.
     Resume { node: usize, boot: u64 },
+    /// A slow processor is done with an input.
+    Serve { node: usize, boot: u64 },
+    /// A starved process gets no time again.
+    Freeze { node: usize, boot: u64, rhythm: Rhythm },
 }
 
 impl Cluster {
@@ -116,6 +128,7 @@ impl Cluster {
             addresses: HashMap::new(),
             network,
             links: Links::default(),
+            watches: WatchLinks::default(),
             store: Store::new(options.staleness),
             model: Model::default(),
             checkers: Checkers::new(options.hold),
@@ -125,7 +138,6 @@ impl Cluster {
             failed: None,
             unseen: BTreeSet::new(),
             meter,
-            detector: Detector::default(),
             options,
         }
     }
@@ -264,11 +276,15 @@ impl Cluster {
         let Some(process) = &mut self.nodes[node].process else {
             return;
         };
-        let Some(input) = process.admit(input) else {
+        let Some(input) = process.take_in(input) else {
             return;
         };
         let now = process.local(self.now);
         process.mesh.handle(input, now);
+        let slowness = self.nodes[node].slowness;
+        if !slowness.is_zero() {
+            self.keep_busy(node, slowness);
+        }
         self.drain(node);
     }
 }

@@ -4,15 +4,13 @@ use std::net::SocketAddr;
 
 use meshnode::id::NodeId;
 use meshnode::mesh::{Destination, Input, LINK_REQUEST_TIMEOUT, LinkFailure, RequestId};
-use meshnode::time::Duration;
 use meshnode::wire::SEAL_OVERHEAD;
 
 use super::links::Exchange;
+use super::node::Host;
+use super::tcp::CONNECT_TIMEOUT;
 use super::{Cluster, Happening, explain, node};
 use crate::trace::Who;
-
-/// After so long a dialler gives up on an address from which nothing comes back.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Cluster {
     /// The machine that holds an address now.
@@ -68,6 +66,9 @@ impl Cluster {
         let link = self.links.open(Exchange { to, ..exchange });
         let way = holder.and_then(|holder| Some((holder, self.network.link(from, holder)?)));
         let outcome = match way {
+            Some((holder, _)) if self.nodes[holder].host != Host::Up => {
+                Err((CONNECT_TIMEOUT, LinkFailure::Unreachable))
+            }
             None => Err((CONNECT_TIMEOUT, LinkFailure::Unreachable)),
             Some((holder, delay)) if self.nodes[holder].process.is_none() => {
                 Err((2 * delay, LinkFailure::Unreachable))
@@ -99,12 +100,18 @@ impl Cluster {
         let Some(exchange) = self.links.exchange(link) else {
             return;
         };
+        if self.nodes[exchange.to].host != Host::Up {
+            return;
+        }
         if self.nodes[exchange.to].process.is_none() {
             let failure = LinkFailure::Unreachable;
             let way_back = self.network.link(exchange.to, exchange.from);
             self.queue
                 .push(self.now + way_back.unwrap_or(CONNECT_TIMEOUT), Happening::Failed { link, failure });
             return;
+        }
+        if self.runs(exchange.from, exchange.from_boot) {
+            self.admit(exchange.from, exchange.to);
         }
         let from = self.nodes[exchange.from].id();
         self.feed(exchange.to, Input::Request { from, id: RequestId(link), body });

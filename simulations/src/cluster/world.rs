@@ -2,13 +2,14 @@
 
 use meshnode::id::ServiceName;
 use meshnode::manifest::Health;
-use meshnode::mesh::{ConnectOutcome, Event, Input, LinkFailure, LocalChange, Output};
+use meshnode::mesh::{Event, Input, LocalChange, Output};
 use meshnode::probe::Outcome;
 use meshnode::summary::StoreCall;
 use meshnode::time::{Duration, Instant};
 use meshnode::view::Load;
 use rand::RngExt as _;
 
+use super::faults::Ending;
 use super::links::Exchange;
 use super::{Cluster, Happening, TICK, explain, node};
 use crate::checkers::{Kind, Violation};
@@ -48,6 +49,7 @@ impl Cluster {
             Happening::Datagram { to, sealed_for, source, bytes } => {
                 let opens = |n: &node::Node| sealed_for.is_none_or(|hash| hash == n.hash);
                 if let Some(node) = self.holder(to)
+                    && self.nodes[node].host == node::Host::Up
                     && opens(&self.nodes[node])
                 {
                     self.feed(node, Input::Datagram { source, bytes });
@@ -67,12 +69,17 @@ impl Cluster {
             Happening::Load { node, boot } if self.runs(node, boot) => self.load(node, boot),
             Happening::Raised { node, boot, epoch } if self.runs(node, boot) => self.raise_epoch(node, epoch),
             Happening::Resume { node, boot } if self.runs(node, boot) => self.resume(node),
+            Happening::Serve { node, boot } if self.runs(node, boot) => self.serve(node),
+            Happening::Freeze { node, boot, rhythm } if self.runs(node, boot) => self.freeze(node, rhythm),
             Happening::Start { node } => self.start(node),
+            Happening::Tcp(tcp) => self.happen_tcp(tcp),
             Happening::Checked { .. }
             | Happening::Stored { .. }
             | Happening::Load { .. }
             | Happening::Raised { .. }
-            | Happening::Resume { .. } => {}
+            | Happening::Resume { .. }
+            | Happening::Serve { .. }
+            | Happening::Freeze { .. } => {}
         }
     }
 
@@ -102,16 +109,12 @@ impl Cluster {
                 self.ask(exchange, to, addr, body);
             }
             Output::Respond { id, body } => self.respond(node, id, body),
-            // Watch links are not modelled yet.
-            Output::Watch(_) => {}
-            Output::PingLink { id, .. } => {
-                let result = Err(LinkFailure::Unreachable);
-                self.feed(node, Input::Response { id, result });
+            Output::Watch(watched) => self.watch(node, boot, watched),
+            Output::PingLink { to, id, body, within } => {
+                let exchange = Exchange { from: node, from_boot: boot, id, to: 0 };
+                self.ping_link(exchange, to, body, within);
             }
-            Output::Connect { id, .. } => {
-                let outcome = ConnectOutcome::Silent;
-                self.feed(node, Input::Connected { id, outcome });
-            }
+            Output::Connect { to, addr, id } => self.connect(node, boot, id, to, addr),
             Output::Check(service) => {
                 let counted = self.checkers.bounds.check(self.now, node, &service);
                 self.fail(counted);
@@ -120,7 +123,7 @@ impl Cluster {
             Output::Store(call) => self.call_store(node, boot, call),
             Output::Persist(what) => self.nodes[node].disk.write(what),
             Output::Event(event) => self.show(node, boot, &event),
-            Output::Left => self.stop(node, State::Left),
+            Output::Left => self.stop(node, State::Left, Ending::Goodbye),
         }
     }
 
@@ -140,7 +143,7 @@ impl Cluster {
         let deadline =
             process.mesh.poll_timeout().map(|local| process.started + local.since(Instant::ORIGIN));
         let wake = deadline.map(|deadline| deadline.max(self.now));
-        if process.backlog.is_some() || wake == process.wake {
+        if process.stands_still() || wake == process.wake {
             return;
         }
         process.wake = wake;
@@ -157,7 +160,7 @@ impl Cluster {
             return;
         };
         process.wake = None;
-        if process.backlog.is_some() {
+        if process.stands_still() {
             return;
         }
         let counted = self.checkers.bounds.woke(now, node);
@@ -236,6 +239,9 @@ impl Cluster {
         if let Event::EpochBehind { known } = event {
             let epoch = known.saturating_add(1);
             self.queue.push(self.now + REBOOT, Happening::Raised { node, boot, epoch });
+        }
+        if let Event::Cloned { .. } = event {
+            self.model.set_state(node, State::Silenced, self.now);
         }
     }
 }

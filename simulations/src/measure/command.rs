@@ -3,8 +3,9 @@
 use std::io::{self, Write as _};
 use std::thread;
 
-use super::{Distance, Job, Measure, Mode, Setting, calm, table};
+use super::{Job, Measure, Mode, Setting, calm, table};
 use crate::checkers::Violation;
+use crate::latency::Latency;
 
 /// Measure the mesh: times, false deaths and bytes, as a table with goals and with the earlier detectors beside it.
 #[derive(Debug, Clone, clap::Args)]
@@ -21,9 +22,9 @@ pub struct MeasureArgs {
     /// The failure detectors; all when not given.
     #[arg(long, value_delimiter = ',', value_enum)]
     mode: Vec<Mode>,
-    /// How far the nodes are from each other.
-    #[arg(long, value_enum, default_value = "lan")]
-    distance: Distance,
+    /// How long things are on their way: lan, wan, a constant such as 5ms, or MEDIAN~SIGMA such as 2ms~0.4.
+    #[arg(long, default_value = "lan", value_parser = Latency::parse)]
+    latency: Latency,
     /// Runs for each setting, each from a seed of its own.
     #[arg(long, default_value_t = 10)]
     seeds: u64,
@@ -68,7 +69,7 @@ impl MeasureArgs {
                 for &loss in &self.loss {
                     for mode in self.modes() {
                         for seed in self.seed..self.seed.saturating_add(self.runs(nodes)) {
-                            let setting = Setting { nodes, loss, mode, distance: self.distance, seed };
+                            let setting = Setting { nodes, loss, mode, latency: self.latency, seed };
                             jobs.push(Job { measure, setting });
                         }
                     }

@@ -94,7 +94,7 @@ fn play(cluster: &mut Cluster, fault: Fault, setting: &Setting) -> Result<Vec<(u
     for (victim, delay) in victims.into_iter().zip(delays) {
         cluster.run(delay.saturating_sub(cluster.now().since(began)))?;
         match fault {
-            Fault::Host => cluster.crash(victim),
+            Fault::Host => cluster.lose_host(victim),
             Fault::Process => cluster.crash(victim),
         }
         crashes.push((victim, cluster.now()));

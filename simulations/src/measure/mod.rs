@@ -7,6 +7,7 @@ mod bootstrap;
 mod calm;
 mod command;
 mod crash;
+mod degraded;
 mod fact;
 mod finding;
 mod idle;
@@ -21,7 +22,7 @@ mod targets;
 
 pub use command::MeasureArgs;
 pub use finding::{Finding, Unit};
-pub use setting::{Distance, Mode, Setting};
+pub use setting::{Mode, Setting};
 
 use clap::ValueEnum;
 
@@ -44,6 +45,12 @@ pub enum Measure {
     Calm,
     /// The same, while a tenth of the nodes gets no CPU.
     Starved,
+    /// One of a hundred nodes hears nothing.
+    Deaf,
+    /// One of a hundred nodes is not heard.
+    Mute,
+    /// One of a hundred nodes loses four of five datagrams, each way.
+    Lossy,
     /// A process is stopped: until all route around it, until all hold it dead.
     Pause,
     /// The simulator: real time and memory of a large run.
@@ -61,6 +68,9 @@ impl Measure {
             Self::Idle => idle::measure(setting),
             Self::Calm => calm::measure(setting),
             Self::Starved => starved::measure(setting),
+            Self::Deaf => degraded::measure(degraded::Ill::Deaf, setting),
+            Self::Mute => degraded::measure(degraded::Ill::Mute, setting),
+            Self::Lossy => degraded::measure(degraded::Ill::Lossy, setting),
             Self::Pause => pause::measure(setting),
             Self::Speed => speed::measure(setting),
         }

@@ -4,10 +4,10 @@ use std::fmt;
 
 use clap::ValueEnum;
 use meshnode::mesh::Detector;
-use meshnode::time::Duration;
 
 use crate::checkers::Violation;
 use crate::cluster::Cluster;
+use crate::latency::Latency;
 use crate::network::Conditions;
 use crate::options::Options;
 
@@ -45,15 +45,6 @@ impl fmt::Display for Mode {
     }
 }
 
-/// How far the nodes are from each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum Distance {
-    /// One switch: 0.1 to 0.5 ms one way.
-    Lan,
-    /// Cities: 20 to 60 ms one way.
-    Wan,
-}
-
 /// One run of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Setting {
@@ -63,8 +54,8 @@ pub struct Setting {
     pub loss: f64,
     /// The detector.
     pub mode: Mode,
-    /// How far the nodes are from each other.
-    pub distance: Distance,
+    /// How long datagrams and messages are on their way.
+    pub latency: Latency,
     /// From which everything follows.
     pub seed: u64,
 }
@@ -72,20 +63,16 @@ pub struct Setting {
 impl Setting {
     /// Nodes that know each other already.
     pub fn converged(&self) -> Result<Cluster, Violation> {
-        Cluster::converged(self.options(), self.mode.detector())
+        Cluster::converged(self.options())
     }
 
     /// Machines that are off.
     pub fn off(&self) -> Cluster {
-        Cluster::measured(self.options(), self.mode.detector())
+        Cluster::measured(self.options())
     }
 
     fn options(&self) -> Options {
-        let (delay, jitter) = match self.distance {
-            Distance::Lan => (Duration::from_micros(100), Duration::from_micros(200)),
-            Distance::Wan => (Duration::from_millis(20), Duration::from_millis(20)),
-        };
-        let network = Conditions { loss: self.loss, duplicate: 0.0, reorder: 0.0, delay, jitter };
-        Options { network, ..Options::draw(self.nodes, self.seed) }
+        let network = Conditions { loss: self.loss, duplicate: 0.0, reorder: 0.0, latency: self.latency };
+        Options { network, mode: self.mode.detector(), ..Options::draw(self.nodes, self.seed) }
     }
 }

@@ -35,6 +35,46 @@ impl Spread {
         Self(after)
     }
 
+    /// When the observers that count first came to avoid `subject` (held it dead or unroutable), and for how much of
+    /// the time until `until` they did, all shares added up.
+    pub(super) fn avoided(
+        sightings: &[Sighting],
+        subject: usize,
+        since: Instant,
+        until: Instant,
+        counts: impl Fn(usize) -> bool,
+    ) -> (Self, f64) {
+        let mut first: BTreeMap<usize, f64> = BTreeMap::new();
+        let mut held: BTreeMap<usize, (bool, bool, Instant)> = BTreeMap::new();
+        let mut total = 0.0;
+        for sighting in sightings.iter().filter(|one| one.subject == subject && counts(one.observer)) {
+            let at = sighting.at.max(since);
+            let (dead, unroutable, from) = held.entry(sighting.observer).or_insert((false, false, at));
+            if *dead || *unroutable {
+                total += at.since(*from).as_secs_f64();
+            }
+            *from = at;
+            match sighting.what {
+                Sight::Dead => *dead = true,
+                Sight::Refuted => *dead = false,
+                Sight::Unroutable => *unroutable = true,
+                Sight::Routable => *unroutable = false,
+                Sight::Suspected | Sight::Left | Sight::Changed => {}
+            }
+            if *dead || *unroutable {
+                first.entry(sighting.observer).or_insert(at.since(since).as_secs_f64());
+            }
+        }
+        for (dead, unroutable, from) in held.into_values() {
+            if dead || unroutable {
+                total += until.since(from).as_secs_f64();
+            }
+        }
+        let mut after: Vec<f64> = first.into_values().collect();
+        after.sort_by(f64::total_cmp);
+        (Self(after), total / until.since(since).as_secs_f64())
+    }
+
     /// When the first one held it; infinite when nobody does.
     pub(super) fn first(&self) -> f64 {
         self.0.first().copied().unwrap_or(f64::INFINITY)

@@ -14,7 +14,7 @@ const ONE_OF: usize = 10;
 /// They stand still for five of every six seconds, ten times.
 const FROZEN: Duration = Duration::from_secs(5);
 const CYCLE: Duration = Duration::from_secs(6);
-const CYCLES: u32 = 10;
+const STARVED: Duration = Duration::from_secs(60);
 
 /// Before and after.
 const WARM_UP: Duration = Duration::from_secs(5);
@@ -27,15 +27,11 @@ pub(super) fn measure(setting: &Setting) -> Result<Vec<Finding>, Violation> {
     nodes.shuffle(&mut generator(setting.seed, Stream::Script));
     nodes.truncate((setting.nodes / ONE_OF).max(1));
     cluster.run(WARM_UP)?;
-    for _ in 0..CYCLES {
-        nodes.iter().for_each(|node| cluster.pause(*node, FROZEN));
-        cluster.run(CYCLE)?;
-    }
-    cluster.run(THEN)?;
+    nodes.iter().for_each(|node| cluster.starve(*node, FROZEN, CYCLE, STARVED));
+    cluster.run(STARVED + THEN)?;
     let deaths = cluster.meter().map_or(&[][..], |meter| meter.deaths());
     let of_starved = deaths.iter().filter(|death| nodes.contains(&death.subject)).count();
-    let hours =
-        |nodes: usize| count_as_f64(nodes) * (WARM_UP + CYCLE * CYCLES + THEN).as_secs_f64() / 3_600.0;
+    let hours = |nodes: usize| count_as_f64(nodes) * (WARM_UP + STARVED + THEN).as_secs_f64() / 3_600.0;
     let finding = |measure| Finding::new(measure, setting, Unit::Count);
     Ok(vec![
         finding("10 % starved: deaths of the healthy")
