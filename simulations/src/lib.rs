@@ -6,6 +6,8 @@
 pub mod checkers;
 pub mod cluster;
 pub mod latency;
+pub mod measure;
+pub mod meter;
 pub mod model;
 pub mod network;
 pub mod options;

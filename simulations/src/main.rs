@@ -9,7 +9,8 @@ use clap::{Parser, Subcommand};
 use meshnode::mesh::Detector;
 use meshnode::time::Duration;
 use meshsim::latency::Latency;
-use meshsim::options::{Options, parse_duration, parse_mode};
+use meshsim::measure::MeasureArgs;
+use meshsim::options::{Options, parse_duration, parse_mode, parse_share};
 use meshsim::play::Outcome;
 use meshsim::scenario::{Scenario, set};
 use meshsim::trace::Trace;
@@ -32,6 +33,7 @@ enum Command {
     /// Play one scenario. Exit codes: 0 all is well, 2 usage, 3 the trace cannot be written, 10 convergence,
     /// 11 leadership, 12 resurrection, 13 incarnation, 14 bounds.
     Run(Box<RunArgs>),
+    Measure(MeasureArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -64,13 +66,13 @@ struct RunArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     staleness: Option<Duration>,
     /// Share of the datagrams that are lost, each way, 0 to 1.
-    #[arg(long, value_parser = share)]
+    #[arg(long, value_parser = parse_share)]
     loss: Option<f64>,
     /// Share of the datagrams that arrive twice, 0 to 1.
-    #[arg(long, value_parser = share)]
+    #[arg(long, value_parser = parse_share)]
     duplicate: Option<f64>,
     /// Share of the datagrams that are overtaken, 0 to 1.
-    #[arg(long, value_parser = share)]
+    #[arg(long, value_parser = parse_share)]
     reorder: Option<f64>,
     /// How long things are on their way: lan, wan, a constant such as 5ms, or MEDIAN~SIGMA such as 2ms~0.4.
     #[arg(long, value_parser = Latency::parse)]
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::List => list().map(|()| 0),
         Command::Run(args) => run(&args),
+        Command::Measure(args) => measure(&args),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
@@ -119,6 +122,16 @@ fn run(args: &RunArgs) -> io::Result<u8> {
         Ok(_) => Ok(0),
         Err(violation) => {
             report(&outcome, &replay)?;
+            Ok(violation.kind.exit_code())
+        }
+    }
+}
+
+fn measure(args: &MeasureArgs) -> io::Result<u8> {
+    match args.run()? {
+        Ok(()) => Ok(0),
+        Err(violation) => {
+            writeln!(io::stderr(), "violated: {violation}")?;
             Ok(violation.kind.exit_code())
         }
     }
@@ -167,9 +180,4 @@ impl RunArgs {
 
 fn scenario(name: &str) -> Result<Scenario, String> {
     Scenario::load(name).map_err(|error| error.to_string())
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let accepted = |share: &f64| (0.0..=1.0).contains(share);
-    text.parse().ok().filter(accepted).ok_or_else(|| "accepted is a number from 0 to 1".to_owned())
 }

@@ -141,6 +141,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     nanos.checked_add(rest).map(Duration::from_nanos).ok_or_else(invalid)
 }
 
+/// Parses a share, 0 to 1.
+pub fn parse_share(text: &str) -> Result<f64, String> {
+    let accepted = |share: &f64| (0.0..=1.0).contains(share);
+    text.parse().ok().filter(accepted).ok_or_else(|| "accepted is a number from 0 to 1".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

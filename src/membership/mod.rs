@@ -8,6 +8,7 @@
 //! This machine does not know manifests, digests or links: it is told of verified identities (`introduce`), and says
 //! which ones it wants (`Output::Wanted`).
 
+mod acquaint;
 mod awareness;
 mod claims;
 mod detector;

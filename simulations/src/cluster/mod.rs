@@ -3,6 +3,7 @@
 mod explain;
 mod faults;
 mod links;
+mod measured;
 mod node;
 mod pauses;
 mod release;
@@ -12,7 +13,7 @@ mod tests;
 mod traffic;
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use meshnode::view::{Status, View};
 use rand_chacha::ChaCha8Rng;
 
 pub use faults::Restart;
+pub use measured::SERVERS;
 pub use pauses::Rhythm;
 pub use release::Release;
 
@@ -33,6 +35,7 @@ use self::node::Node;
 use self::tcp::{Tcp, WatchLinks};
 use crate::checkers::false_death::FalseDeaths;
 use crate::checkers::{Checkers, Kind, Violation};
+use crate::meter::Meter;
 use crate::model::{Model, State};
 use crate::network::Network;
 use crate::options::{Options, Stream, generator};
@@ -53,7 +56,7 @@ pub struct Cluster {
     now: Instant,
     queue: Queue<Happening>,
     nodes: Vec<Node>,
-    addresses: BTreeMap<SocketAddr, usize>,
+    addresses: HashMap<SocketAddr, usize>,
     network: Network,
     links: Links,
     watches: WatchLinks,
@@ -66,6 +69,8 @@ pub struct Cluster {
     failed: Option<Violation>,
     /// Nodes whose views the checkers may not have seen yet.
     unseen: BTreeSet<usize>,
+    /// Counts in place of the checkers, in a cluster that is measured.
+    meter: Option<Meter>,
 }
 
 /// What the queue holds.
@@ -108,12 +113,22 @@ enum Happening {
 impl Cluster {
     /// Machines that are all off.
     pub fn new(options: Options, trace: Trace) -> Self {
+        let mut cluster = Self::empty(options, trace, None);
+        for _ in 0..cluster.options.nodes {
+            cluster.add();
+        }
+        cluster.queue.push(Instant::ORIGIN + TICK, Happening::Tick);
+        cluster.queue.push(Instant::ORIGIN + world::LOOK, Happening::Look);
+        cluster
+    }
+
+    fn empty(options: Options, trace: Trace, meter: Option<Meter>) -> Self {
         let network = Network::new(options.network, generator(options.seed, Stream::Network));
-        let mut cluster = Self {
+        Self {
             now: Instant::ORIGIN,
             queue: Queue::default(),
             nodes: Vec::new(),
-            addresses: BTreeMap::new(),
+            addresses: HashMap::new(),
             network,
             links: Links::default(),
             watches: WatchLinks::default(),
@@ -125,14 +140,9 @@ impl Cluster {
             booted: 0,
             failed: None,
             unseen: BTreeSet::new(),
+            meter,
             options,
-        };
-        for _ in 0..cluster.options.nodes {
-            cluster.add();
         }
-        cluster.queue.push(Instant::ORIGIN + TICK, Happening::Tick);
-        cluster.queue.push(Instant::ORIGIN + world::LOOK, Happening::Look);
-        cluster
     }
 
     /// Machines that are switched on one after the other, as the options say.
@@ -154,6 +164,9 @@ impl Cluster {
                 return Ok(());
             };
             self.now = at;
+            if let Some(meter) = &mut self.meter {
+                meter.tick(at, self.queue.len());
+            }
             self.happen(happening);
         }
         self.failed.clone().map_or(Ok(()), Err)

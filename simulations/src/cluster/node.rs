@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use meshnode::id::{Identity, NodeId, ServiceName};
+use meshnode::id::{IdHash, Identity, NodeId, ServiceName};
 use meshnode::manifest::{Capabilities, HostPolicy, Protocol, Timeouts};
 use meshnode::mesh::{Config, Detector, Input, Mesh, Persist, StoreConfig};
 use meshnode::probe::Target;
@@ -25,6 +25,7 @@ const WRITES_PER_DAY: u32 = 30;
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) identity: Identity,
+    pub(super) hash: IdHash,
     pub(super) addr: SocketAddr,
     pub(super) services: Vec<ServiceName>,
     pub(super) priority: i32,
@@ -145,8 +146,10 @@ impl Process {
 impl Node {
     /// The machine with this index; it is off.
     pub(super) fn new(index: usize, secret: [u8; 32]) -> Self {
+        let identity = Identity::from_secret(&secret);
         Self {
-            identity: Identity::from_secret(&secret),
+            hash: identity.id().hash(),
+            identity,
             addr: address(index),
             services: services(index),
             priority: 0,

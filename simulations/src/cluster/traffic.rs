@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use meshnode::id::NodeId;
 use meshnode::mesh::{Destination, Input, LINK_REQUEST_TIMEOUT, LinkFailure, RequestId};
+use meshnode::wire::SEAL_OVERHEAD;
 
 use super::links::Exchange;
 use super::node::Host;
@@ -22,6 +23,9 @@ impl Cluster {
         let bytes = bytes.as_slice();
         let counted = self.checkers.bounds.datagram(self.now, node, bytes.len());
         self.fail(counted);
+        if let Some(meter) = &mut self.meter {
+            meter.datagram(node, bytes.len() + SEAL_OVERHEAD);
+        }
         let (addr, sealed_for) = match to {
             Destination::Member { id, addr } => (addr, Some(id)),
             Destination::Address(addr) => (addr, None),
@@ -34,15 +38,17 @@ impl Cluster {
         };
         let holder = self.holder(addr);
         let arrivals = holder.map(|holder| self.network.datagram(node, holder)).unwrap_or_default();
-        let digest = blake3::hash(bytes).to_hex();
-        let why = self.trace.is_read().then(|| explain::packet(bytes, &self.model));
-        let (to, size) = (holder.map_or(Who::World, Who::Node), bytes.len());
-        self.trace.explain(
-            self.now,
-            Who::Node(node),
-            format_args!("-> {to:<5} {size:4} B {} {arrivals:?}", &digest[..8]),
-            why,
-        );
+        if self.meter.is_none() {
+            let digest = blake3::hash(bytes).to_hex();
+            let why = self.trace.is_read().then(|| explain::packet(bytes, &self.model));
+            let (to, size) = (holder.map_or(Who::World, Who::Node), bytes.len());
+            self.trace.explain(
+                self.now,
+                Who::Node(node),
+                format_args!("-> {to:<5} {size:4} B {} {arrivals:?}", &digest[..8]),
+                why,
+            );
+        }
         let source = self.nodes[node].addr;
         for delay in arrivals {
             let bytes = bytes.to_vec();
@@ -55,6 +61,9 @@ impl Cluster {
         let body = self.nodes[from].release.writes_body(body);
         let counted = self.checkers.bounds.request(self.now, from, body.len());
         self.fail(counted);
+        if let Some(meter) = &mut self.meter {
+            meter.message(from, body.len());
+        }
         let holder = self.holder(addr);
         let to = holder.unwrap_or(from);
         let link = self.links.open(Exchange { to, ..exchange });
@@ -116,6 +125,9 @@ impl Cluster {
         let body = self.nodes[node].release.writes_body(body);
         let counted = self.checkers.bounds.link_body(self.now, node, body.len());
         self.fail(counted);
+        if let Some(meter) = &mut self.meter {
+            meter.message(node, body.len());
+        }
         let link = id.0;
         let Some(exchange) = self.links.exchange(link).filter(|exchange| exchange.to == node) else {
             return;

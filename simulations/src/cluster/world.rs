@@ -47,7 +47,7 @@ impl Cluster {
             }
             Happening::Wake { node, boot } => self.wake(node, boot),
             Happening::Datagram { to, sealed_for, source, bytes } => {
-                let opens = |n: &node::Node| sealed_for.is_none_or(|hash| hash == n.id().hash());
+                let opens = |n: &node::Node| sealed_for.is_none_or(|hash| hash == n.hash);
                 if let Some(node) = self.holder(to)
                     && self.nodes[node].host == node::Host::Up
                     && opens(&self.nodes[node])
@@ -130,6 +130,9 @@ impl Cluster {
 
     fn tick(&mut self) {
         self.queue.push(self.now + TICK, Happening::Tick);
+        if self.meter.is_some() {
+            return self.checkers.bounds.tick();
+        }
         let ticked = self.checkers.tick(self.now, &self.model);
         self.fail(ticked);
     }
@@ -168,6 +171,9 @@ impl Cluster {
 
     /// Shows the node's view to the checkers: at once, or, in a large mesh, together with others.
     fn observe(&mut self, node: usize) {
+        if self.meter.is_some() {
+            return;
+        }
         self.unseen.insert(node);
         if self.nodes.len() <= SMALL {
             self.look();
@@ -215,6 +221,9 @@ impl Cluster {
     }
 
     pub(super) fn load(&mut self, node: usize, boot: u64) {
+        if self.meter.is_some() {
+            return self.load_once(node);
+        }
         let in_flight = self.boots.random_range(0..16_u8);
         let load = Load {
             busy: f32::from(in_flight) / 16.0,
@@ -226,8 +235,12 @@ impl Cluster {
     }
 
     fn show(&mut self, node: usize, boot: u64, event: &Event) {
-        let text = explain::event(event, &self.model);
-        self.note(Who::Node(node), format_args!("{text}"));
+        if self.meter.is_some() {
+            self.sight(node, event);
+        } else {
+            let text = explain::event(event, &self.model);
+            self.note(Who::Node(node), format_args!("{text}"));
+        }
         if let Event::EpochBehind { known } = event {
             let epoch = known.saturating_add(1);
             self.queue.push(self.now + REBOOT, Happening::Raised { node, boot, epoch });
