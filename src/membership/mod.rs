@@ -13,6 +13,7 @@
 
 mod accusation;
 mod accusing;
+mod acquaint;
 mod awareness;
 mod challenges;
 mod claims;

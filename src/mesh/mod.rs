@@ -4,6 +4,7 @@
 //! `poll_timeout` says when to `handle` a [`Input::Tick`] at the latest. The machines below never see each other: what
 //! one of them says is carried to the others here.
 
+mod acquaint;
 mod config;
 mod gate;
 mod io;

@@ -19,6 +19,11 @@ impl Mesh {
         view
     }
 
+    /// Members that are held alive or suspect, this node included; what the view would count, without making one.
+    pub fn live_count(&self) -> usize {
+        self.membership.live_count()
+    }
+
     /// The view now, with the newest round trips, loads and times.
     pub fn refreshed_view(&mut self, now: Instant) -> Arc<View> {
         self.view = None;
