@@ -156,6 +156,8 @@ impl Node {
                     self.raise_epoch(known);
                 }
             }
+            Wake::Hint(Hint::Admitted { peer, boot_nonce }) => self.feed(Input::Admitted { peer, boot_nonce }),
+            Wake::Hint(Hint::LinkLost { peer }) => self.feed(Input::LinkLost { peer }),
             Wake::Hint(Hint::ReachedAt(ip)) => {
                 if let Some(addr) = self.address.reached_at(ip) {
                     self.feed(Input::Local(LocalChange::Address(addr)));
