@@ -98,7 +98,11 @@ impl Membership {
             FactKind::Suspect => Status::Suspect,
             FactKind::Dead => Status::Dead,
             FactKind::Left => Status::Left,
-            FactKind::Manifest | FactKind::Load | FactKind::Coordinator | FactKind::Unknown => return,
+            FactKind::Manifest
+            | FactKind::Load
+            | FactKind::Coordinator
+            | FactKind::Unroutable
+            | FactKind::Unknown => return,
         };
         let accuser = if fact.by == 0 || status != Status::Suspect { teller } else { IdHash(fact.by) };
         let claim = Claim { version: fact.version(), status };

@@ -31,13 +31,14 @@ enum Class {
 const CLASSES: [Class; 4] =
     [Class::DeathsAndRefutations, Class::JoinsAndLeaves, Class::Manifests, Class::Load];
 
-/// What a newer fact replaces: per subject one fact on liveness, one manifest, one load, one term.
+/// What a newer fact replaces: per subject one fact on liveness, one manifest, one load, one term, one route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Topic {
     Liveness,
     Manifest,
     Load,
     Term,
+    Route,
 }
 
 fn sort(kind: FactKind) -> Option<(Class, Topic)> {
@@ -48,6 +49,7 @@ fn sort(kind: FactKind) -> Option<(Class, Topic)> {
         }
         FactKind::Left | FactKind::Joined => Some((Class::JoinsAndLeaves, Topic::Liveness)),
         FactKind::Coordinator => Some((Class::JoinsAndLeaves, Topic::Term)),
+        FactKind::Unroutable => Some((Class::JoinsAndLeaves, Topic::Route)),
         FactKind::Manifest => Some((Class::Manifests, Topic::Manifest)),
         FactKind::Load => Some((Class::Load, Topic::Load)),
     }

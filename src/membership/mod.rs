@@ -10,6 +10,7 @@
 
 mod awareness;
 mod claims;
+mod detector;
 mod dissemination;
 mod join;
 mod member;
@@ -21,6 +22,7 @@ mod timer;
 #[cfg(test)]
 mod tests;
 
+pub use detector::Detector;
 pub use member::{Claim, MAX_INCARNATION_JUMP, Member};
 pub use output::{Destination, Output};
 

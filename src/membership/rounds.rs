@@ -83,7 +83,7 @@ impl Membership {
             Some(Body::Join(join)) => self.handle_join(join, sender),
             Some(Body::JoinAck(ack)) => self.handle_join_ack(ack, from, source, now),
             // The election's messages are none of membership's business.
-            Some(Body::Election(_) | Body::Answer(_)) | None => {}
+            Some(Body::Election(_) | Body::Answer(_) | Body::Notice(_) | Body::Verdict(_)) | None => {}
         }
     }
 
@@ -98,7 +98,10 @@ impl Membership {
         let token = self.rng.next_u64();
         let epoch = self.members.get(&target).map_or(0, |member| member.claim.version.epoch);
         self.round = Some(Round { target, token, sent: now, asked: 0, nacks: 0 });
-        self.send_to_member(target, Some(Body::Ping(Ping { token, target: target.0, target_epoch: epoch })));
+        self.send_to_member(
+            target,
+            Some(Body::Ping(Ping { token, target: target.0, target_epoch: epoch, ..Ping::default() })),
+        );
         if self.may_accuse {
             self.timers.set(Timer::Direct, now + self.awareness.stretch(PING_TIMEOUT));
             self.timers.set(Timer::Round, now + period);
@@ -111,7 +114,7 @@ impl Membership {
     pub(super) fn ask_others(&mut self) {
         let Some(Round { target, token, .. }) = self.round else { return };
         let epoch = self.members.get(&target).map_or(0, |member| member.claim.version.epoch);
-        let ask = Ping { token, target: target.0, target_epoch: epoch };
+        let ask = Ping { token, target: target.0, target_epoch: epoch, ..Ping::default() };
         let relays =
             self.sample(RELAYS, |member| member.claim.status == Status::Alive && member.hash() != target);
         if let Some(round) = &mut self.round {
@@ -176,6 +179,7 @@ impl Membership {
             boot_nonce: self.boot_nonce,
             root: 0,
             load: 0,
+            next_turn_ms: 0,
         };
         self.send(sender, Some(Body::Ack(ack)));
     }
@@ -195,7 +199,7 @@ impl Membership {
             ends: now + PERIOD,
         };
         self.relays.insert(token, relay);
-        let ping = Ping { token, target: ask.target, target_epoch: ask.target_epoch };
+        let ping = Ping { token, target: ask.target, target_epoch: ask.target_epoch, ..Ping::default() };
         self.send(Destination::Member { id: target, addr }, Some(Body::Ping(ping)));
     }
 

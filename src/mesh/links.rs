@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use super::{Event, LinkFailure, Mesh, Output, Refused, RequestId};
 use crate::gossip::{Peer, Token};
-use crate::id::{IdHash, NodeId};
+use crate::id::{IdHash, NodeId, Version};
 use crate::time::Instant;
 use crate::wire::encode;
-use crate::wire::link::{Ask, Nothing, Reply, Request, Response, WriteRecord};
+use crate::wire::link::{Ask, Nothing, Pong, Reply, Request, Response, WriteRecord};
 
 /// Questions on their way, of all kinds together.
 const MAX_REQUESTS: usize = 64;
@@ -54,6 +54,10 @@ impl Mesh {
                 }
                 Some(reply)
             }
+            Ask::Ping(_) => {
+                let Version { epoch, incarnation } = self.membership.version();
+                Some(Reply::Ping(Pong { epoch, incarnation }))
+            }
             Ask::Fetch(_) | Ask::Push(_) => self.gossip.handle_ask(from, ask, now),
         }
     }
@@ -72,7 +76,7 @@ impl Mesh {
                 None
             }
             // The machine that asked goes on without; pings tell whether the peer lives.
-            Err(LinkFailure::Unreachable | LinkFailure::WrongPeer | LinkFailure::TimedOut) => None,
+            Err(_) => None,
         };
         if let Some(Reply::Digest(digest)) = &reply
             && let Some(record) = &digest.record

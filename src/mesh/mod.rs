@@ -17,10 +17,11 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
-pub use crate::membership::Destination;
+pub use crate::membership::{Destination, Detector};
 pub use config::{Boot, Config, StoreConfig};
 pub use io::{
-    Event, Input, LINK_REQUEST_TIMEOUT, LinkFailure, LocalChange, Output, Persist, Refused, RequestId,
+    ConnectOutcome, Event, Input, LINK_REQUEST_TIMEOUT, LinkFailure, LocalChange, Output, Persist, Refused,
+    RequestId,
 };
 
 use std::collections::{BTreeMap, VecDeque};
@@ -168,6 +169,7 @@ impl Mesh {
             Input::Checked { service, outcome } => self.prober.handle_checked(&service, outcome),
             Input::ConnectRefused(service) => self.prober.handle_refused(&service),
             Input::Store(reply) => self.summary.handle_store(reply, now),
+            Input::LinkLost { .. } | Input::Connected { .. } | Input::Admitted { .. } | Input::Slept => {}
             Input::Local(change) => self.handle_local(change, now),
             Input::Leave => self.membership.leave(now),
         }

@@ -82,7 +82,7 @@ impl Mesh {
                     self.membership.disseminate(fact.clone(), now);
                 }
             }
-            FactKind::Unknown => {}
+            FactKind::Unroutable | FactKind::Unknown => {}
         }
     }
 
@@ -139,7 +139,13 @@ impl Mesh {
             }
             Body::Join(join) => join.root = root,
             Body::JoinAck(ack) => ack.root = root,
-            Body::Ping(_) | Body::PingReq(_) | Body::Nack(_) | Body::Election(_) | Body::Answer(_) => {}
+            Body::Ping(_)
+            | Body::PingReq(_)
+            | Body::Nack(_)
+            | Body::Election(_)
+            | Body::Answer(_)
+            | Body::Notice(_)
+            | Body::Verdict(_) => {}
         }
         body
     }

@@ -230,6 +230,8 @@ const fn event_kind(event: &Event) -> &'static str {
         Event::Dead(_) => "dead",
         Event::Left(_) => "left",
         Event::Refuted(_) => "refuted",
+        Event::Unroutable(_) => "unroutable",
+        Event::Routable(_) => "routable",
         Event::Health { .. } => "health",
         Event::Leader { .. } => "leader",
         Event::Write { .. } => "write",

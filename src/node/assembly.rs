@@ -122,6 +122,7 @@ impl Foundation {
             },
             write_record: self.data_dir.write_record()?,
             meshnode_version: env!("CARGO_PKG_VERSION").to_owned(),
+            detector: crate::mesh::Detector::default(),
         };
         Ok(Mesh::new(mesh, self.identity.clone(), self.boot.clone(), self.clock.now())?)
     }

@@ -9,7 +9,7 @@ use crate::clock::unix_now;
 use crate::config::HostPort;
 use crate::id::{NodeId, ServiceName};
 use crate::manifest::Health;
-use crate::mesh::{Destination, Event, Input, Output, Persist, RequestId};
+use crate::mesh::{ConnectOutcome, Destination, Event, Input, LinkFailure, Output, Persist, RequestId};
 use crate::metrics::KindLabels;
 use crate::transport::Transport;
 
@@ -29,6 +29,16 @@ impl Node {
                         // Whoever asked may be gone by now; nothing depends on it.
                         let _ = reply.send(body);
                     }
+                }
+                // Nobody is watched by links yet, and a ping over none of them fails.
+                Output::Watch(_) => {}
+                Output::PingLink { id, .. } => {
+                    let result = Err(LinkFailure::Unreachable);
+                    let _ = self.results.try_send(Input::Response { id, result });
+                }
+                Output::Connect { id, .. } => {
+                    let outcome = ConnectOutcome::Silent;
+                    let _ = self.results.try_send(Input::Connected { id, outcome });
                 }
                 Output::Check(service) => self.check(&service),
                 Output::Store(call) => {

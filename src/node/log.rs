@@ -26,6 +26,8 @@ pub(super) fn event(event: &Event, view: &View, joins: &Joins<'_>) {
         }
         Event::Dead(id) => tracing::info!(worker = %id, name = name(id), "dead"),
         Event::Left(id) => tracing::info!(worker = %id, name = name(id), "left"),
+        Event::Unroutable(id) => tracing::info!(worker = %id, name = name(id), "unroutable"),
+        Event::Routable(id) => tracing::info!(worker = %id, name = name(id), "routable"),
         Event::Refuted(id) => tracing::info!(worker = %id, name = name(id), "refuted"),
         Event::Health { worker, service, health } => {
             tracing::info!(%worker, name = name(worker), %service, health = health.as_str(), "health");

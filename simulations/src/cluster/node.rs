@@ -121,6 +121,7 @@ impl Node {
             },
             write_record: self.disk.write_record.clone(),
             meshnode_version: env!("CARGO_PKG_VERSION").to_owned(),
+            detector: meshnode::mesh::Detector::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use meshnode::id::ServiceName;
 use meshnode::manifest::Health;
-use meshnode::mesh::{Event, Input, LocalChange, Output};
+use meshnode::mesh::{ConnectOutcome, Event, Input, LinkFailure, LocalChange, Output};
 use meshnode::probe::Outcome;
 use meshnode::summary::StoreCall;
 use meshnode::time::{Duration, Instant};
@@ -102,6 +102,16 @@ impl Cluster {
                 self.ask(exchange, to, addr, body);
             }
             Output::Respond { id, body } => self.respond(node, id, body),
+            // Watch links are not modelled yet.
+            Output::Watch(_) => {}
+            Output::PingLink { id, .. } => {
+                let result = Err(LinkFailure::Unreachable);
+                self.feed(node, Input::Response { id, result });
+            }
+            Output::Connect { id, .. } => {
+                let outcome = ConnectOutcome::Silent;
+                self.feed(node, Input::Connected { id, outcome });
+            }
             Output::Check(service) => {
                 let counted = self.checkers.bounds.check(self.now, node, &service);
                 self.fail(counted);
