@@ -9,7 +9,6 @@ use crate::support::{DEATH, Hosts, SOON, World, eventually};
 const HOSTS: usize = 4;
 
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 async fn a_silent_host_is_dead_everywhere_and_back_when_it_is_heard_again() -> anyhow::Result<()> {
     let world = World::new()?;
     let Some(hosts) = Hosts::new(HOSTS).await? else {
