@@ -9,12 +9,17 @@
 //! which ones it wants (`Output::Wanted`).
 
 mod awareness;
+mod boots;
+mod budget;
 mod claims;
+mod clones;
+mod damping;
 mod detector;
 mod dissemination;
 mod join;
 mod member;
 mod output;
+mod refutation;
 mod rounds;
 mod suspicion;
 mod timer;
@@ -22,6 +27,7 @@ mod timer;
 #[cfg(test)]
 mod tests;
 
+pub use damping::Flapping;
 pub use detector::Detector;
 pub use member::{Claim, MAX_INCARNATION_JUMP, Member};
 pub use output::{Destination, Output};
@@ -37,6 +43,9 @@ use crate::time::{Duration, Instant, earliest};
 use crate::view::Status;
 use crate::wire::{Body, Fact, FactKind};
 use awareness::Awareness;
+use budget::Budget;
+use clones::Clones;
+use damping::Damping;
 use dissemination::Dissemination;
 use join::Joining;
 use rounds::{Relay, Round};
@@ -86,6 +95,11 @@ pub struct Membership {
     relays: BTreeMap<u64, Relay>,
     suspicions: BTreeMap<IdHash, Suspicion>,
     awareness: Awareness,
+    budget: Budget,
+    clones: Clones,
+    /// The boot nonce of another process that runs with this node's key.
+    rival: Option<u64>,
+    damping: Damping,
     dissemination: Dissemination,
     last_gossip: Instant,
     notices: (Instant, u32),
@@ -122,6 +136,10 @@ impl Membership {
             relays: BTreeMap::new(),
             suspicions: BTreeMap::new(),
             awareness: Awareness::default(),
+            budget: Budget::new(now),
+            clones: Clones::default(),
+            rival: None,
+            damping: Damping::new(now),
             dissemination: Dissemination::default(),
             last_gossip: now,
             notices: (now, 0),
@@ -224,6 +242,7 @@ impl Membership {
         }
         self.expire_relays(now);
         self.expire_suspicions(now);
+        self.expire_damping(now);
     }
 
     /// The next thing to do, until there is none.
@@ -235,7 +254,8 @@ impl Membership {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let relays = self.relays.values().map(Relay::deadline).min();
         let suspicions = self.suspicions.values().map(Suspicion::deadline).min();
-        earliest(self.timers.earliest(), earliest(relays, suspicions))
+        let damping = self.damping.poll_timeout();
+        earliest(earliest(self.timers.earliest(), damping), earliest(relays, suspicions))
     }
 
     fn schedule_gossip(&mut self, now: Instant) {

@@ -62,6 +62,7 @@ impl Membership {
         if from == self.hash {
             return;
         }
+        self.look_for_clones(packet, from, source, now);
         self.advertised = self.advertised.max(packet.members);
         let version = Version { epoch: packet.epoch, incarnation: packet.incarnation };
         let held = self.members.get(&from).map(|member| member.claim.version.epoch);
@@ -131,7 +132,8 @@ impl Membership {
     pub(super) fn end_round(&mut self, now: Instant) {
         if let Some(round) = self.round.take() {
             self.awareness.handle_failure(round.asked, round.asked.saturating_sub(round.nacks));
-            if let Some(member) = self.members.get(&round.target).filter(|member| member.is_live()) {
+            let member = self.members.get(&round.target).filter(|member| member.is_live());
+            if let Some(member) = member.filter(|_| self.budget.take(now)) {
                 let text = format!(
                     "no ack to a ping, {} others asked, {} of them got none either",
                     round.asked, round.nacks
@@ -220,6 +222,9 @@ impl Membership {
         else {
             return;
         };
+        if is_direct {
+            self.note_ack(from, ack, round.sent, now);
+        }
         self.timers.stop(Timer::Direct);
         if self.may_accuse {
             self.timers.stop(Timer::Round);

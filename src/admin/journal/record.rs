@@ -137,6 +137,7 @@ impl Occurrence {
             | Event::StoresDiffer
             | Event::EpochBehind { .. }
             | Event::Cloned { .. }
+            | Event::Damped(_)
             | Event::Evidence { .. } => return None,
         })
     }
