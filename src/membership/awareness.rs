@@ -12,6 +12,11 @@ pub(super) struct Awareness {
 }
 
 impl Awareness {
+    /// After a pause of this node nothing that it concludes can be trusted.
+    pub(super) const fn distrust(&mut self) {
+        self.score = MAX_SCORE;
+    }
+
     /// A ping was answered.
     pub(super) fn handle_success(&mut self) {
         self.score = self.score.saturating_sub(1);

@@ -19,6 +19,7 @@ mod dissemination;
 mod join;
 mod member;
 mod output;
+mod pauses;
 mod refutation;
 mod rounds;
 mod suspicion;
@@ -91,6 +92,8 @@ pub struct Membership {
     /// The largest mesh that anybody told of lately: a fresh joiner must not tell its facts too rarely.
     advertised: u32,
     may_accuse: bool,
+    /// After a pause of this node, until it knows the mesh again.
+    holds_accusations: bool,
     round: Option<Round>,
     relays: BTreeMap<u64, Relay>,
     suspicions: BTreeMap<IdHash, Suspicion>,
@@ -132,6 +135,7 @@ impl Membership {
             next: 0,
             advertised: 1,
             may_accuse: false,
+            holds_accusations: false,
             round: None,
             relays: BTreeMap::new(),
             suspicions: BTreeMap::new(),
@@ -197,6 +201,11 @@ impl Membership {
     /// Past its startup gate the node may accuse; before, it only looks around, faster.
     pub fn allow_accusations(&mut self) {
         self.may_accuse = true;
+    }
+
+    /// Whether nobody is accused for now, as this node stood still and may be wrong about everybody.
+    pub const fn hold_accusations(&mut self, holds: bool) {
+        self.holds_accusations = holds;
     }
 
     /// The node took a higher epoch, because the mesh knew one.

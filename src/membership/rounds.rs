@@ -133,7 +133,8 @@ impl Membership {
         if let Some(round) = self.round.take() {
             self.awareness.handle_failure(round.asked, round.asked.saturating_sub(round.nacks));
             let member = self.members.get(&round.target).filter(|member| member.is_live());
-            if let Some(member) = member.filter(|_| self.budget.take(now)) {
+            let is_open = !self.holds_accusations && self.budget.take(now);
+            if let Some(member) = member.filter(|_| is_open) {
                 let text = format!(
                     "no ack to a ping, {} others asked, {} of them got none either",
                     round.asked, round.nacks

@@ -61,6 +61,12 @@ impl Suspicion {
         true
     }
 
+    /// This node stood still: the subject gets all its time again.
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.began = now;
+        self.deadline = now + timeout(self.min, self.max, self.confirmations(), self.expected);
+    }
+
     pub(super) const fn deadline(&self) -> Instant {
         self.deadline
     }

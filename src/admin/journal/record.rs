@@ -138,6 +138,7 @@ impl Occurrence {
             | Event::EpochBehind { .. }
             | Event::Cloned { .. }
             | Event::Damped(_)
+            | Event::Paused(_)
             | Event::Evidence { .. } => return None,
         })
     }
