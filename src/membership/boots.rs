@@ -71,7 +71,7 @@ impl Membership {
         }
         let published = self.members.get(&from).and_then(|member| member.addr);
         if published.is_some_and(|addr| addr != source) && self.clones.is_strange(from, source, now) {
-            self.challenge(from, source, now);
+            self.challenge_boot(from, source, now);
         }
     }
 
@@ -85,7 +85,7 @@ impl Membership {
     fn note_boot(&mut self, member: IdHash, answer: Answer, now: Instant) {
         match self.clones.handle_answer(member, answer) {
             None => {}
-            Some(Finding::AskAgain(addr)) => self.challenge(member, addr, now),
+            Some(Finding::AskAgain(addr)) => self.challenge_boot(member, addr, now),
             Some(Finding::Clone { lower: (lower, at), higher: (higher, elsewhere) }) => {
                 let fact = Fact {
                     subject: member.0,
@@ -96,7 +96,10 @@ impl Membership {
                     value: higher.nonce,
                 };
                 for addr in [at, elsewhere].into_iter().flatten() {
-                    self.outputs.push_back(Output::Correct { id: member, addr, fact: fact.clone() });
+                    self.outputs.push_back(Output::Tell {
+                        to: Destination::Member { id: member, addr },
+                        fact: fact.clone(),
+                    });
                 }
                 if let Some(id) = self.members.get(&member).map(|member| member.id) {
                     let text = "two processes with its key answered, at the boots";
@@ -108,10 +111,11 @@ impl Membership {
     }
 
     /// Pings an address that a member may have, whatever its epoch there.
-    fn challenge(&mut self, member: IdHash, addr: SocketAddr, now: Instant) {
+    fn challenge_boot(&mut self, member: IdHash, addr: SocketAddr, now: Instant) {
         let token = self.rng.next_u64();
         if self.clones.handle_challenge(token, member, addr, now) {
-            let ping = Ping { token, target: member.0, ..Ping::default() };
+            let next_turn_ms = self.promise(member, now);
+            let ping = Ping { token, target: member.0, next_turn_ms, ..Ping::default() };
             self.send(Destination::Member { id: member, addr }, Some(Body::Ping(ping)));
         }
     }

@@ -192,8 +192,8 @@ impl Mesh {
             max_writes_per_day: config.store.max_writes_per_day,
             standing: Standing {
                 priority: config.leader_priority,
-                // Before the gate, and after a pause, a node does not know whom it would preempt; a draining one is about to go.
-                offers: offers && self.gate.is_passed() && self.refresh.is_none() && !self.draining,
+                // Unfit, or after a pause, a node does not know whom it would preempt; a draining one is about to go.
+                offers: offers && self.is_fit() && self.refresh.is_none() && !self.draining,
                 store_id: config.store.id,
                 store_remote: config.store.remote,
                 store_ok: self.store_failed_until.is_none(),
@@ -203,6 +203,11 @@ impl Mesh {
             },
             meshnode_version: config.meshnode_version.clone(),
         }
+    }
+
+    /// Part of the mesh, and not in doubt about itself.
+    pub(super) const fn is_fit(&self) -> bool {
+        self.gate.is_passed() && !self.quarantined && !self.membership.is_isolated()
     }
 
     /// What is held about this node itself.

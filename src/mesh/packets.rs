@@ -83,7 +83,8 @@ impl Mesh {
                 }
             }
             FactKind::Cloned => self.membership.handle_cloned(fact),
-            FactKind::Unroutable | FactKind::Unknown => {}
+            FactKind::Unroutable => self.membership.handle_route(fact, now),
+            FactKind::Unknown => {}
         }
     }
 

@@ -68,6 +68,7 @@ pub(super) enum Delivery {
     Datagram(SocketAddr, Vec<u8>),
     Request(usize, RequestId, Vec<u8>),
     Response(RequestId, Option<Vec<u8>>),
+    Stalled(RequestId),
     Connected(RequestId, ConnectOutcome),
     LinkLost(usize),
     Admitted(usize, u64),
@@ -377,6 +378,7 @@ impl Cluster {
             Delivery::Response(request, body) => {
                 Input::Response { id: request, result: body.ok_or(LinkFailure::Unreachable) }
             }
+            Delivery::Stalled(id) => Input::Response { id, result: Err(LinkFailure::Stalled) },
             Delivery::Connected(id, outcome) => Input::Connected { id, outcome },
             Delivery::Admitted(peer, boot_nonce) => Input::Admitted { peer: id(peer), boot_nonce },
             Delivery::LinkLost(peer) => Input::LinkLost { peer: id(peer) },

@@ -49,7 +49,10 @@ impl Cluster {
         let watched = self.watched.get(&node).into_iter().flatten();
         let target = watched.copied().find(|peer| id(self.key_of(*peer)) == to);
         match target.filter(|target| self.nodes.contains_key(target)) {
-            Some(target) if !self.cut.contains(&(node, target)) && !self.paused.contains_key(&target) => {
+            Some(target) if self.paused.contains_key(&target) => {
+                self.push(within, node, Delivery::Stalled(request));
+            }
+            Some(target) if !self.cut.contains(&(node, target)) => {
                 self.push(DELAY, target, Delivery::Request(node, request, body));
             }
             Some(_) => self.push(within, node, Delivery::Response(request, None)),
