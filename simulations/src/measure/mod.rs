@@ -11,7 +11,7 @@ mod degraded;
 mod fact;
 mod finding;
 mod idle;
-mod jobs;
+pub(crate) mod jobs;
 mod pause;
 mod setting;
 mod speed;
