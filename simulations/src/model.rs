@@ -172,6 +172,18 @@ impl Model {
             && cut * 4 <= self.nodes.len()
     }
 
+    /// More than a quarter of those who could tell whether a node lives have trouble of their own.
+    pub fn is_among_the_sick(&self, node: usize, now: Instant, grace: Duration) -> bool {
+        let part = self.up_and_stopped().filter(|&other| self.part_of(other) == self.part_of(node));
+        let (well, sick): (Vec<usize>, Vec<usize>) =
+            part.partition(|&other| self.is_beyond_doubt(other, now, grace));
+        sick.len() * 4 > well.len() + sick.len()
+    }
+
+    fn up_and_stopped(&self) -> impl Iterator<Item = usize> {
+        self.in_state(State::Up).chain(self.in_state(State::Paused))
+    }
+
     /// Both are in one part of the network, and neither way between them is cut.
     pub fn hear_each_other(&self, one: usize, other: usize) -> bool {
         let is_cut = self.cuts.contains(&(one, other)) || self.cuts.contains(&(other, one));
