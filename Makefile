@@ -4,7 +4,7 @@
 CARGO ?= cargo
 .DEFAULT_GOAL := help
 
-.PHONY: help test check format lint core unit sim doc deny dev bench
+.PHONY: help test check format lint core unit sim doc deny dev bench bench-sim bench-sim-long figures
 
 help: ## Lists the targets.
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,3 +48,9 @@ bench: ## The measurements in benches/, one after another.
 	python3 benches/membership.py
 	python3 benches/detection.py
 	python3 benches/proxy.py
+
+bench-sim: ## The simulated figures, with goal and floor, each also with the earlier detectors; about 15 minutes.
+	$(CARGO) run --locked --release -p meshsim -- bench
+
+bench-sim-long: ## The same with 100,000 node-hours for each share of losses; a night.
+	$(CARGO) run --locked --release -p meshsim -- bench --long

@@ -12,6 +12,7 @@ pub mod model;
 pub mod network;
 pub mod options;
 pub mod play;
+pub mod plot;
 pub mod queue;
 pub mod scenario;
 pub mod store;

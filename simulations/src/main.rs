@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use meshnode::mesh::Detector;
 use meshnode::time::Duration;
+use meshsim::checkers::Violation;
 use meshsim::latency::Latency;
-use meshsim::measure::MeasureArgs;
+use meshsim::measure::{BenchArgs, MeasureArgs};
 use meshsim::options::{Options, parse_duration, parse_mode, parse_share};
 use meshsim::play::Outcome;
 use meshsim::scenario::{SCENARIOS, Scenario};
@@ -34,6 +35,7 @@ enum Command {
     /// 11 leadership, 12 resurrection, 13 incarnation, 14 bounds.
     Run(Box<RunArgs>),
     Measure(MeasureArgs),
+    Bench(BenchArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -89,7 +91,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::List => list().map(|()| 0),
         Command::Run(args) => run(&args),
-        Command::Measure(args) => measure(&args),
+        Command::Measure(args) => args.run().and_then(verdict),
+        Command::Bench(args) => args.run().and_then(verdict),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
@@ -125,14 +128,10 @@ fn run(args: &RunArgs) -> io::Result<u8> {
     }
 }
 
-fn measure(args: &MeasureArgs) -> io::Result<u8> {
-    match args.run()? {
-        Ok(()) => Ok(0),
-        Err(violation) => {
-            writeln!(io::stderr(), "violated: {violation}")?;
-            Ok(violation.kind.exit_code())
-        }
-    }
+fn verdict(measured: Result<(), Violation>) -> io::Result<u8> {
+    let Err(violation) = measured else { return Ok(0) };
+    writeln!(io::stderr(), "violated: {violation}")?;
+    Ok(violation.kind.exit_code())
 }
 
 fn report(outcome: &Outcome, replay: &str) -> io::Result<()> {
