@@ -15,5 +15,6 @@ pub mod play;
 pub mod plot;
 pub mod queue;
 pub mod scenario;
+pub mod script;
 pub mod store;
 pub mod trace;

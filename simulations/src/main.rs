@@ -13,7 +13,7 @@ use meshsim::latency::Latency;
 use meshsim::measure::{BenchArgs, MeasureArgs};
 use meshsim::options::{Options, parse_duration, parse_mode, parse_share};
 use meshsim::play::Outcome;
-use meshsim::scenario::{SCENARIOS, Scenario};
+use meshsim::scenario::{Scenario, set};
 use meshsim::trace::Trace;
 
 /// Exit code when the trace could not be written.
@@ -40,9 +40,9 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct RunArgs {
-    /// Which scenario (see `meshsim list`).
+    /// Which scenario: a name (see `meshsim list`) or the path of a TOML file.
     #[arg(value_parser = scenario)]
-    scenario: &'static Scenario,
+    scenario: Scenario,
     /// Nodes that start at the beginning.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     nodes: Option<u16>,
@@ -107,8 +107,10 @@ fn main() -> ExitCode {
 
 fn list() -> io::Result<()> {
     let mut out = io::stdout().lock();
-    for Scenario { name, about, nodes, seconds, .. } in SCENARIOS {
-        writeln!(out, "{name:<10} {about} ({nodes} nodes, {seconds} s)")?;
+    for name in Scenario::names() {
+        let scenario = Scenario::load(name).map_err(io::Error::other)?;
+        let (nodes, duration) = (scenario.nodes(), scenario.options(1, 1).duration);
+        writeln!(out, "{name:<16} {} ({nodes} nodes, {duration:?})", scenario.about)?;
     }
     Ok(())
 }
@@ -145,7 +147,7 @@ fn report(outcome: &Outcome, replay: &str) -> io::Result<()> {
 
 impl RunArgs {
     fn options(&self) -> Options {
-        let nodes = self.nodes.map_or(self.scenario.nodes, usize::from);
+        let nodes = self.nodes.map_or_else(|| self.scenario.nodes(), usize::from);
         let mut options = self.scenario.options(nodes, self.seed);
         set(&mut options.duration, self.duration);
         set(&mut options.settle, self.settle);
@@ -175,15 +177,6 @@ impl RunArgs {
     }
 }
 
-fn set<T>(option: &mut T, given: Option<T>) {
-    if let Some(given) = given {
-        *option = given;
-    }
-}
-
-fn scenario(name: &str) -> Result<&'static Scenario, String> {
-    Scenario::named(name).ok_or_else(|| {
-        let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
-        format!("accepted are {}", names.join(", "))
-    })
+fn scenario(name: &str) -> Result<Scenario, String> {
+    Scenario::load(name).map_err(|error| error.to_string())
 }

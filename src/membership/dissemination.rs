@@ -115,6 +115,21 @@ impl Dissemination {
         self.queue.first_key_value().is_some_and(|((class, ..), _)| *class < Class::Load)
     }
 
+    /// Whether a fact waits that was told to fewer than `copies` members, load apart.
+    pub(super) fn is_new(&self, copies: usize) -> bool {
+        let least = |class: Class| self.class(class).next().map(|((_, told, _), _)| *told as usize);
+        CLASSES
+            .into_iter()
+            .filter(|class| *class < Class::Load)
+            .any(|class| least(class).is_some_and(|n| n < copies))
+    }
+
+    /// Whether a death waits that nobody was told of.
+    pub(super) fn has_new_deaths(&self) -> bool {
+        let untold = self.class(Class::DeathsAndRefutations).take_while(|((_, told, _), _)| *told == 0);
+        untold.into_iter().any(|(_, fact)| fact.kind() == FactKind::Dead)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }

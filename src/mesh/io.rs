@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::id::{NodeId, ServiceName};
 use crate::manifest::{Capabilities, Route};
-use crate::membership::Destination;
+use crate::membership::{ConnectOutcome, Destination};
 use crate::probe;
 use crate::summary;
 use crate::time::Duration;
@@ -122,19 +122,6 @@ pub enum LinkFailure {
     Stalled,
 }
 
-/// What answered at an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ConnectOutcome {
-    /// The host is there, and nobody listens.
-    Refused,
-    /// The member itself, proven by TLS.
-    Proven,
-    /// Another node.
-    OtherPeer,
-    /// Nothing in time, or nothing that makes sense.
-    Silent,
-}
-
 /// What the world shall do.
 #[derive(Debug, Clone)]
 pub enum Output {
@@ -229,6 +216,8 @@ pub enum Event {
     Unroutable(NodeId),
     /// It is reached again.
     Routable(NodeId),
+    /// Most of what this node looks at is silent: it doubts itself, accuses nobody and is not ready; or that is over.
+    Isolated(bool),
     /// A service of a member changed its health.
     Health {
         /// The member.

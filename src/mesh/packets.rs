@@ -82,7 +82,8 @@ impl Mesh {
                     self.membership.disseminate(fact.clone(), now);
                 }
             }
-            FactKind::Unroutable | FactKind::Unknown => {}
+            FactKind::Unroutable => self.membership.handle_route(fact, now),
+            FactKind::Unknown => {}
         }
     }
 

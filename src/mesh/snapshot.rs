@@ -39,7 +39,7 @@ impl Mesh {
             local: self.id,
             members,
             leader: self.leader_view(now),
-            ready: self.gate.is_passed() && !self.draining && !self.quarantined,
+            ready: self.is_fit() && !self.draining,
             draining: self.draining || self.quarantined,
         }
     }
@@ -50,7 +50,7 @@ impl Mesh {
             id: member.id,
             hash,
             status: member.claim.status,
-            unroutable: false,
+            unroutable: self.membership.is_unroutable(hash),
             version: member.claim.version,
             manifest: self.gossip.store.fresh(hash, now).cloned(),
             addr: member.addr,

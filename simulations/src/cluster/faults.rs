@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use meshnode::id::ServiceName;
-use meshnode::mesh::{Boot, Detector, Input, LinkFailure, Mesh};
+use meshnode::mesh::{Boot, Input, LinkFailure, Mesh};
 use rand::{Rng as _, RngExt as _};
 
 use super::node::{Disk, Host, Node, Process};
+use super::release::Release;
 use super::{Cluster, Happening};
 use crate::checkers::{Kind, Violation};
 use crate::latency::Latency;
@@ -126,9 +127,10 @@ impl Cluster {
         self.nodes[node].skew = seconds;
     }
 
-    /// Which failure detector a machine has, from its next boot on.
-    pub fn set_detector(&mut self, node: usize, detector: Detector) {
-        self.nodes[node].detector = detector;
+    /// Which version of the program a machine runs, from its next boot on.
+    pub fn set_release(&mut self, node: usize, release: Release) {
+        self.note(Who::World, format_args!("n{node} has the release {release:?}"));
+        self.nodes[node].release = release;
     }
 
     /// Asks the node to say goodbye and go.

@@ -112,6 +112,7 @@ impl Cluster {
             | Event::ManifestTooLarge(_)
             | Event::StoresDiffer
             | Event::EpochBehind { .. }
+            | Event::Isolated(_)
             | Event::Cloned { .. }
             | Event::Evidence { .. } => return,
         };

@@ -6,6 +6,7 @@ mod links;
 mod measured;
 mod node;
 mod pauses;
+mod release;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -27,10 +28,12 @@ use rand_chacha::ChaCha8Rng;
 pub use faults::Restart;
 pub use measured::SERVERS;
 pub use pauses::Rhythm;
+pub use release::Release;
 
 use self::links::Links;
 use self::node::Node;
 use self::tcp::{Tcp, WatchLinks};
+use crate::checkers::false_death::FalseDeaths;
 use crate::checkers::{Checkers, Kind, Violation};
 use crate::meter::Meter;
 use crate::model::{Model, State};
@@ -131,7 +134,7 @@ impl Cluster {
             watches: WatchLinks::default(),
             store: Store::new(options.staleness),
             model: Model::default(),
-            checkers: Checkers::new(options.hold),
+            checkers: Checkers::new(options.hold, options.mode, !options.staleness.is_zero()),
             trace,
             boots: generator(options.seed, Stream::Boots),
             booted: 0,
@@ -229,6 +232,11 @@ impl Cluster {
     /// The most datagrams that any node sent within one second so far.
     pub fn most_datagrams(&self) -> u32 {
         self.checkers.bounds.most_datagrams()
+    }
+
+    /// Who was held dead while it lived.
+    pub const fn false_deaths(&self) -> &FalseDeaths {
+        &self.checkers.false_deaths
     }
 
     /// What a node that runs holds.

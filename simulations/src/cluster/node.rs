@@ -9,6 +9,7 @@ use meshnode::mesh::{Config, Detector, Input, Mesh, Persist, StoreConfig};
 use meshnode::probe::Target;
 use meshnode::time::{Duration, Instant};
 
+use super::release::Release;
 use crate::options::Options;
 
 /// Datagrams that the kernel keeps for a process that is stopped.
@@ -35,6 +36,7 @@ pub(super) struct Node {
     /// How long its processor needs for each input.
     pub(super) slowness: Duration,
     pub(super) detector: Detector,
+    pub(super) release: Release,
     pub(super) process: Option<Process>,
 }
 
@@ -156,6 +158,7 @@ impl Node {
             skew: 0,
             slowness: Duration::ZERO,
             detector: Detector::default(),
+            release: Release::Current,
             process: None,
         }
     }
@@ -201,7 +204,7 @@ impl Node {
             },
             write_record: self.disk.write_record.clone(),
             meshnode_version: env!("CARGO_PKG_VERSION").to_owned(),
-            detector: self.detector,
+            detector: if self.release == Release::Older { Detector::Lifeguard } else { self.detector },
         }
     }
 }

@@ -18,7 +18,9 @@ impl Cluster {
         self.addresses.get(&addr).copied()
     }
 
-    pub(super) fn send(&mut self, node: usize, to: Destination, bytes: &[u8]) {
+    pub(super) fn send(&mut self, node: usize, to: Destination, bytes: Vec<u8>) {
+        let bytes = self.nodes[node].release.writes(bytes);
+        let bytes = bytes.as_slice();
         let counted = self.checkers.bounds.datagram(self.now, node, bytes.len());
         self.fail(counted);
         if let Some(meter) = &mut self.meter {
@@ -56,6 +58,7 @@ impl Cluster {
 
     pub(super) fn ask(&mut self, exchange: Exchange, peer: NodeId, addr: SocketAddr, body: Vec<u8>) {
         let from = exchange.from;
+        let body = self.nodes[from].release.writes_body(body);
         let counted = self.checkers.bounds.request(self.now, from, body.len());
         self.fail(counted);
         if let Some(meter) = &mut self.meter {
@@ -114,10 +117,12 @@ impl Cluster {
             self.admit(exchange.from, exchange.to);
         }
         let from = self.nodes[exchange.from].id();
+        let body = self.nodes[exchange.to].release.reads_body(body);
         self.feed(exchange.to, Input::Request { from, id: RequestId(link), body });
     }
 
     pub(super) fn respond(&mut self, node: usize, id: RequestId, body: Vec<u8>) {
+        let body = self.nodes[node].release.writes_body(body);
         let counted = self.checkers.bounds.link_body(self.now, node, body.len());
         self.fail(counted);
         if let Some(meter) = &mut self.meter {

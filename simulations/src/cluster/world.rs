@@ -52,6 +52,7 @@ impl Cluster {
                     && self.nodes[node].host == node::Host::Up
                     && opens(&self.nodes[node])
                 {
+                    let bytes = self.nodes[node].release.reads(bytes);
                     self.feed(node, Input::Datagram { source, bytes });
                 }
             }
@@ -103,7 +104,7 @@ impl Cluster {
             return;
         };
         match output {
-            Output::Datagram { to, bytes } => self.send(node, to, &bytes),
+            Output::Datagram { to, bytes } => self.send(node, to, bytes),
             Output::Request { to, addr, id, body } => {
                 let exchange = Exchange { from: node, from_boot: boot, id, to: 0 };
                 self.ask(exchange, to, addr, body);
@@ -211,6 +212,10 @@ impl Cluster {
         let counted = self.checkers.bounds.store_call(self.now, node);
         self.fail(counted);
         self.note(Who::Node(node), format_args!("store {}", explain::store_call(&call)));
+        if matches!(call, StoreCall::Put { .. }) {
+            let written = self.checkers.budget.write(self.now, node);
+            self.fail(written);
+        }
         let reply = self.store.answer(node, call, self.now);
         self.queue.push(self.now + STORE_CALL, Happening::Stored { node, boot, reply });
     }

@@ -84,6 +84,7 @@ pub(super) fn of(event: &Event, view: &View) -> Option<(NodeId, Arc<str>)> {
             (subject, format!("{text} by {}", named(*by, view)).into())
         }
         Event::Health { .. }
+        | Event::Isolated(_)
         | Event::Leader { .. }
         | Event::Write { .. }
         | Event::Ready

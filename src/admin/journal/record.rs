@@ -131,6 +131,7 @@ impl Occurrence {
             },
             Event::Write { term, seq, error } => Self::Write { term: *term, seq: *seq, error: error.clone() },
             Event::Ready
+            | Event::Isolated(_)
             | Event::JoinUnanswered
             | Event::Refused { .. }
             | Event::ManifestTooLarge(_)

@@ -168,6 +168,7 @@ fn a_hello() -> Hello {
         epoch: 1_795_000_000,
         mac: vec![7; 32],
         known_epoch: 1_794_000_000,
+        watch: false,
     }
 }
 
