@@ -13,6 +13,7 @@ pub mod model;
 pub mod network;
 pub mod options;
 pub mod play;
+pub mod plot;
 pub mod queue;
 pub mod run;
 pub mod scenario;

@@ -4,8 +4,9 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use meshsim::checkers::Violation;
 use meshsim::explore::ExploreArgs;
-use meshsim::measure::MeasureArgs;
+use meshsim::measure::{BenchArgs, MeasureArgs};
 use meshsim::run::RunArgs;
 use meshsim::scenario::Scenario;
 
@@ -27,6 +28,7 @@ enum Command {
     Run(Box<RunArgs>),
     Explore(ExploreArgs),
     Measure(MeasureArgs),
+    Bench(BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -34,7 +36,8 @@ fn main() -> ExitCode {
         Command::List => list().map(|()| 0),
         Command::Run(args) => args.run(),
         Command::Explore(args) => args.run(),
-        Command::Measure(args) => measure(&args),
+        Command::Measure(args) => args.run().and_then(verdict),
+        Command::Bench(args) => args.run().and_then(verdict),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
@@ -57,12 +60,8 @@ fn list() -> io::Result<()> {
     Ok(())
 }
 
-fn measure(args: &MeasureArgs) -> io::Result<u8> {
-    match args.run()? {
-        Ok(()) => Ok(0),
-        Err(violation) => {
-            writeln!(io::stderr(), "violated: {violation}")?;
-            Ok(violation.kind.exit_code())
-        }
-    }
+fn verdict(measured: Result<(), Violation>) -> io::Result<u8> {
+    let Err(violation) = measured else { return Ok(0) };
+    writeln!(io::stderr(), "violated: {violation}")?;
+    Ok(violation.kind.exit_code())
 }

@@ -49,6 +49,8 @@ pub enum Mark {
     Slow,
     /// It loses more than the network does.
     Lossy,
+    /// It died so often that it lets itself be held dead for a while.
+    Damped,
 }
 
 /// Whether a node runs.

@@ -28,5 +28,9 @@ impl Membership {
         self.next = 0;
         self.joining.met = true;
         self.dissemination = Dissemination::default();
+        self.turns.begin();
+        if self.may_accuse {
+            self.refresh_watchers(now);
+        }
     }
 }
