@@ -39,7 +39,6 @@ pub(super) fn event(event: &Event, model: &Model) -> String {
         Event::EpochBehind { known } => format!("learns that the mesh knows it at epoch {known}"),
         Event::Cloned { epoch, gives_way: true } => format!("goes silent before its clone of epoch {epoch}"),
         Event::Cloned { epoch, gives_way: false } => format!("goes on beside a clone of epoch {epoch}"),
-        Event::Paused(late) => format!("stood still for {late:?}"),
         Event::Damped(true) => "is damped".to_owned(),
         Event::Damped(false) => "is damped no more".to_owned(),
         Event::Evidence { subject, text, .. } => format!("on {}: {text}", name(subject)),
@@ -107,7 +106,7 @@ fn about(fact: &Fact, model: &Model) -> String {
         FactKind::Joined => format!("{subject} joined ({epoch}, {incarnation})"),
         FactKind::Manifest => format!("{subject} manifest ({epoch}, {incarnation})"),
         FactKind::Unroutable => format!("{subject} unroutable {value}"),
-        FactKind::Cloned => format!("{subject} cloned at {epoch} and {incarnation}"),
+        FactKind::Cloned => format!("{subject} runs twice, the lower at {epoch}"),
         FactKind::Load => format!("{subject} load {value}"),
         FactKind::Coordinator => format!("{subject} leads in term {value}"),
     }
