@@ -139,7 +139,9 @@ class Bench:
             victim = self.victim(groups)
             once(groups, victim, f"{number}: n{victim}")
             for group in groups:
-                group.recover(group.agents[victim])
+                group.restart(group.agents[victim])
+            for group in groups:
+                group.recover()
 
     def victim(self, groups):
         """One that all hold alive, that died not before, and that is not the seed, whom others join through."""
@@ -262,7 +264,7 @@ class Bench:
                 self.add("loss_gone_told", group.name, told)
                 self.say(f"loss: {group.name} {sent:.0f} B/s a node; wrongly gone: {len(gone)}, told {told} times")
         for group in groups:
-            group.recover(group.agents[-1])
+            group.recover()
 
 
 def arguments():
