@@ -16,6 +16,7 @@ use super::listeners::{self, Listeners};
 use super::local_services::LocalServices;
 use super::machine::{self, Machine};
 use super::published::Published;
+use super::sleep::Sleep;
 use super::{RunError, load_task, store_task};
 use crate::admin::{Command, Journal, State as AdminState, Token};
 use crate::clock::{Clock, unix_now};
@@ -176,6 +177,7 @@ pub(super) async fn assemble(
     let node = Node {
         mesh,
         clock: base.clock,
+        sleep: Sleep::watch(&base.clock),
         config,
         transport: Arc::new(transport),
         inbox,
