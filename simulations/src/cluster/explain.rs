@@ -106,7 +106,7 @@ fn about(fact: &Fact, model: &Model) -> String {
         FactKind::Joined => format!("{subject} joined ({epoch}, {incarnation})"),
         FactKind::Manifest => format!("{subject} manifest ({epoch}, {incarnation})"),
         FactKind::Unroutable => format!("{subject} unroutable {value}"),
-        FactKind::Cloned => format!("{subject} cloned at {epoch} and {incarnation}"),
+        FactKind::Cloned => format!("{subject} runs twice, the lower at {epoch}"),
         FactKind::Load => format!("{subject} load {value}"),
         FactKind::Coordinator => format!("{subject} leads in term {value}"),
     }

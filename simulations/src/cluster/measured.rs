@@ -112,6 +112,8 @@ impl Cluster {
             | Event::ManifestTooLarge(_)
             | Event::StoresDiffer
             | Event::EpochBehind { .. }
+            | Event::Isolated(_)
+            | Event::Damped(_)
             | Event::Cloned { .. }
             | Event::Isolated(_)
             | Event::Damped(_)

@@ -36,6 +36,32 @@ pub(super) enum Fault {
     Process,
 }
 
+impl Fault {
+    const fn names(self) -> [&'static str; 5] {
+        match self {
+            Self::Host => [
+                "silent host: first suspicion",
+                "silent host: first to know",
+                "silent host: each knows",
+                "silent host: 99.9 % know",
+                "silent host: all know",
+            ],
+            Self::Process => [
+                "killed process: first suspicion",
+                "killed process: first to know",
+                "killed process: each knows",
+                "killed process: 99.9 % know",
+                "killed process: all know",
+            ],
+        }
+    }
+
+    /// The measure that has a number for each survivor.
+    pub(super) const fn measure_of_each(self) -> &'static str {
+        self.names()[2]
+    }
+}
+
 /// When somebody who is down came to be known as such.
 pub(super) fn measure(fault: Fault, setting: &Setting) -> Result<Vec<Finding>, Violation> {
     let mut cluster = setting.converged()?;
@@ -49,31 +75,15 @@ pub(super) fn measure(fault: Fault, setting: &Setting) -> Result<Vec<Finding>, V
         crashes.iter().map(of).collect::<Vec<_>>()
     };
     let (suspected, dead) = (spreads(Sight::Suspected), spreads(Sight::Dead));
-    let [suspicion, death, most, all] = names(fault);
+    let [suspicion, death, each, most, all] = fault.names();
     let finding = |measure| Finding::new(measure, setting, Unit::Seconds);
     Ok(vec![
         finding(suspicion).with(suspected.iter().map(Spread::first)),
         finding(death).with(dead.iter().map(Spread::first)),
+        finding(each).with(dead.iter().flat_map(|dead| dead.each(survivors))),
         finding(most).with(dead.iter().map(|dead| dead.reached(0.999, survivors))),
         finding(all).with(dead.iter().map(|dead| dead.reached(1.0, survivors))),
     ])
-}
-
-const fn names(fault: Fault) -> [&'static str; 4] {
-    match fault {
-        Fault::Host => [
-            "silent host: first suspicion",
-            "silent host: first to know",
-            "silent host: 99.9 % know",
-            "silent host: all know",
-        ],
-        Fault::Process => [
-            "killed process: first suspicion",
-            "killed process: first to know",
-            "killed process: 99.9 % know",
-            "killed process: all know",
-        ],
-    }
 }
 
 /// Lets the victims crash, each at a moment of its own, and runs until all survivors know.

@@ -80,6 +80,11 @@ impl Spread {
         self.0.first().copied().unwrap_or(f64::INFINITY)
     }
 
+    /// When each of so many observers held it; infinite for those that do not.
+    pub(super) fn each(&self, observers: usize) -> impl Iterator<Item = f64> {
+        self.0.iter().copied().chain(std::iter::repeat(f64::INFINITY)).take(observers)
+    }
+
     /// When `share` of so many observers held it; infinite when fewer do.
     pub(super) fn reached(&self, share: f64, observers: usize) -> f64 {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of observers")]
