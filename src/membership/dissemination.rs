@@ -43,7 +43,7 @@ enum Topic {
 
 fn sort(kind: FactKind) -> Option<(Class, Topic)> {
     match kind {
-        FactKind::Unknown => None,
+        FactKind::Unknown | FactKind::Cloned => None,
         FactKind::Alive | FactKind::Suspect | FactKind::Dead => {
             Some((Class::DeathsAndRefutations, Topic::Liveness))
         }
@@ -113,6 +113,21 @@ impl Dissemination {
     /// Whether something waits that is worth a datagram of its own.
     pub(super) fn is_urgent(&self) -> bool {
         self.queue.first_key_value().is_some_and(|((class, ..), _)| *class < Class::Load)
+    }
+
+    /// Whether a fact waits that was told to fewer than `copies` members, load apart.
+    pub(super) fn is_new(&self, copies: usize) -> bool {
+        let least = |class: Class| self.class(class).next().map(|((_, told, _), _)| *told as usize);
+        CLASSES
+            .into_iter()
+            .filter(|class| *class < Class::Load)
+            .any(|class| least(class).is_some_and(|n| n < copies))
+    }
+
+    /// Whether a death waits that nobody was told of.
+    pub(super) fn has_new_deaths(&self) -> bool {
+        let untold = self.class(Class::DeathsAndRefutations).take_while(|((_, told, _), _)| *told == 0);
+        untold.into_iter().any(|(_, fact)| fact.kind() == FactKind::Dead)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::id::{NodeId, ServiceName};
 use crate::manifest::{Capabilities, Route};
-use crate::membership::Destination;
+use crate::membership::{ConnectOutcome, Destination};
 use crate::probe;
 use crate::summary;
 use crate::time::Duration;
@@ -122,19 +122,6 @@ pub enum LinkFailure {
     Stalled,
 }
 
-/// What answered at an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ConnectOutcome {
-    /// The host is there, and nobody listens.
-    Refused,
-    /// The member itself, proven by TLS.
-    Proven,
-    /// Another node.
-    OtherPeer,
-    /// Nothing in time, or nothing that makes sense.
-    Silent,
-}
-
 /// What the world shall do.
 #[derive(Debug, Clone)]
 pub enum Output {
@@ -229,6 +216,8 @@ pub enum Event {
     Unroutable(NodeId),
     /// It is reached again.
     Routable(NodeId),
+    /// Most of what this node looks at is silent: it doubts itself, accuses nobody and is not ready; or that is over.
+    Isolated(bool),
     /// A service of a member changed its health.
     Health {
         /// The member.
@@ -275,11 +264,15 @@ pub enum Event {
         /// The epoch to exceed.
         known: u64,
     },
-    /// Another process runs with a copy of this node's key, from a later boot; this node went silent.
+    /// Another process runs with a copy of this node's key.
     Cloned {
         /// The epoch of the other one.
         epoch: u64,
+        /// This one went silent; otherwise the other one is told to.
+        gives_way: bool,
     },
+    /// This node died too often, and lets itself be held dead for a while (true), or comes back (false).
+    Damped(bool),
     /// How evidence about a member came and went, for `why`.
     Evidence {
         /// The member that it is about.

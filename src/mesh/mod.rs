@@ -4,6 +4,7 @@
 //! `poll_timeout` says when to `handle` a [`Input::Tick`] at the latest. The machines below never see each other: what
 //! one of them says is carried to the others here.
 
+mod acquaint;
 mod config;
 mod gate;
 mod io;
@@ -17,11 +18,10 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
-pub use crate::membership::{Destination, Detector};
+pub use crate::membership::{ConnectOutcome, Destination, Detector};
 pub use config::{Boot, Config, StoreConfig};
 pub use io::{
-    ConnectOutcome, Event, Input, LINK_REQUEST_TIMEOUT, LinkFailure, LocalChange, Output, Persist, Refused,
-    RequestId,
+    Event, Input, LINK_REQUEST_TIMEOUT, LinkFailure, LocalChange, Output, Persist, Refused, RequestId,
 };
 
 use std::collections::{BTreeMap, VecDeque};
@@ -33,7 +33,7 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use crate::election::Election;
 use crate::gossip::Gossip;
 use crate::id::{IdHash, Identity, NodeId, Version};
-use crate::membership::Membership;
+use crate::membership::{self, Membership};
 use crate::probe::{Prober, Target};
 use crate::summary::{Policy, PolicyConfig};
 use crate::time::{Duration, Instant, earliest};
@@ -105,7 +105,17 @@ impl Mesh {
         let mut rng = ChaCha8Rng::from_seed(boot.seed);
         let version = Version { epoch: boot.epoch, incarnation: 0 };
         let peers = config.peers.clone();
-        let membership = Membership::new(id, version, boot.nonce, config.seeds, peers, fork(&mut rng), now);
+        let start = membership::Start {
+            id,
+            version,
+            boot_nonce: boot.nonce,
+            addr: config.addr,
+            seeds: config.seeds,
+            peers,
+            detector: config.detector,
+            seed: fork(&mut rng),
+        };
+        let membership = Membership::new(start, now);
         let summary = Policy::new(
             PolicyConfig {
                 id,
@@ -169,7 +179,10 @@ impl Mesh {
             Input::Checked { service, outcome } => self.prober.handle_checked(&service, outcome),
             Input::ConnectRefused(service) => self.prober.handle_refused(&service),
             Input::Store(reply) => self.summary.handle_store(reply, now),
-            Input::LinkLost { .. } | Input::Connected { .. } | Input::Admitted { .. } | Input::Slept => {}
+            Input::LinkLost { peer } => self.membership.handle_link_lost(peer.hash(), now),
+            Input::Connected { id, outcome } => self.handle_connected(id, outcome, now),
+            Input::Admitted { peer, boot_nonce } => self.membership.handle_admitted(peer, boot_nonce, now),
+            Input::Slept => self.membership.handle_pause(now),
             Input::Local(change) => self.handle_local(change, now),
             Input::Leave => self.membership.leave(now),
         }
@@ -242,7 +255,10 @@ impl Mesh {
 
     fn handle_local(&mut self, change: LocalChange, now: Instant) {
         match change {
-            LocalChange::Address(addr) => self.config.addr = Some(addr),
+            LocalChange::Address(addr) => {
+                self.config.addr = Some(addr);
+                self.membership.set_address(addr);
+            }
             LocalChange::Services(targets) => self.prober.set_targets(targets, now),
             LocalChange::Routes(routes) => self.config.routes = routes,
             LocalChange::Capabilities { capabilities, tier } => {
@@ -272,15 +288,21 @@ impl Mesh {
     /// have been overtaken by itself: if that boot lives, another process runs with a copy of its key. Two that fight
     /// over an identity would refute each other for ever, so the older process gives way.
     fn handle_epoch_behind(&mut self, known: u64, is_alive: bool, now: Instant) {
-        let is_old = self.gate.is_passed() && now.since(self.booted) >= SETTLED_AFTER;
-        if is_alive && is_old && self.membership.met_anybody() && known > self.membership.version().epoch {
-            self.quarantined = true;
-            self.note_change();
-            self.event(Event::Cloned { epoch: known });
+        let is_settled = self.gate.is_passed() && now.since(self.booted) >= SETTLED_AFTER;
+        let is_old = is_settled && self.membership.met_anybody() || self.membership.has_rival();
+        if is_alive && is_old && known > self.membership.version().epoch {
+            self.handle_cloned(known, true);
         } else if known > self.epoch_reported {
             self.epoch_reported = known;
             self.event(Event::EpochBehind { known });
         }
+    }
+
+    /// Another process, at this epoch, runs with a copy of this node's key.
+    fn handle_cloned(&mut self, epoch: u64, gives_way: bool) {
+        self.quarantined |= gives_way;
+        self.note_change();
+        self.event(Event::Cloned { epoch, gives_way });
     }
 
     fn event(&mut self, event: Event) {

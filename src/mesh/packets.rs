@@ -82,7 +82,9 @@ impl Mesh {
                     self.membership.disseminate(fact.clone(), now);
                 }
             }
-            FactKind::Unroutable | FactKind::Unknown => {}
+            FactKind::Cloned => self.membership.handle_cloned(fact),
+            FactKind::Unroutable => self.membership.handle_route(fact, now),
+            FactKind::Unknown => {}
         }
     }
 

@@ -46,16 +46,27 @@ impl Mesh {
         use membership::Output as Out;
         match output {
             Out::Send { to, body } => self.send(to, body, now),
-            Out::Correct { id, addr, fact } => {
-                self.send_facts(super::Destination::Member { id, addr }, None, vec![fact], now);
+            Out::Tell { to, fact } => self.send_facts(to, None, vec![fact], now),
+            Out::Watch(watched) => self.watch(&watched),
+            Out::PingLink { subject, within } => self.ping_link(subject, within, now),
+            Out::Connect { subject } => self.connect(subject, now),
+            Out::Route { id, is_unroutable } => {
+                self.note_change();
+                self.event(if is_unroutable { Event::Unroutable(id) } else { Event::Routable(id) });
+            }
+            Out::Isolated(is_isolated) => {
+                self.own.touch();
+                self.note_change();
+                self.event(Event::Isolated(is_isolated));
             }
             Out::Changed(hash) => self.cover(hash, now),
             Out::Wanted { subject, epoch, teller } => {
                 self.gossip.want(subject, ManifestVersion { epoch, seq: 0 }, teller, now);
             }
             Out::Contact { id, addr, root } => {
-                let is_member = self.membership.member(id.hash()).is_some_and(membership::Member::is_live);
-                if !is_member || root != self.gossip.digest.root() {
+                // A dead member with the same root lets itself be held dead.
+                let is_known = self.membership.member(id.hash()).is_some();
+                if !is_known || root != self.gossip.digest.root() {
                     self.gossip.start_sync(Peer::Contact { id, addr }, now);
                 }
             }
@@ -73,6 +84,9 @@ impl Mesh {
                 self.event(Event::Evidence { subject, text, by });
             }
             Out::EpochBehind { epoch, is_alive } => self.handle_epoch_behind(epoch, is_alive, now),
+            Out::Flapping => self.own.touch(),
+            Out::Damped(is_damped) => self.event(Event::Damped(is_damped)),
+            Out::Cloned { epoch, gives_way } => self.handle_cloned(epoch, gives_way),
             Out::Refused(reason) => self.event(Event::Refused { what: Refused::Claim, reason }),
             Out::Unanswered => self.event(Event::JoinUnanswered),
             Out::Left => self.outputs.push_back(Output::Left),
@@ -138,7 +152,7 @@ impl Mesh {
         };
         let claim = Claim { version, status };
         if status == Status::Alive {
-            self.membership.handle_claim(id.hash(), claim, teller, teller, now);
+            self.membership.handle_claim(id.hash(), claim, teller, teller, 0, now);
         } else {
             self.membership.handle_tombstone(id, claim, age, teller, now);
         }
@@ -223,7 +237,7 @@ impl Mesh {
 
     fn open_gate(&mut self, now: Instant) {
         if self.gate.try_pass(self.membership.live_count() - 1, now) {
-            self.membership.allow_accusations();
+            self.membership.allow_accusations(now);
             self.own.touch();
             self.event(Event::Ready);
             self.note_change();

@@ -19,6 +19,11 @@ impl Mesh {
         view
     }
 
+    /// Members that are held alive or suspect, this node included; what the view would count, without making one.
+    pub fn live_count(&self) -> usize {
+        self.membership.live_count()
+    }
+
     /// The view now, with the newest round trips, loads and times.
     pub fn refreshed_view(&mut self, now: Instant) -> Arc<View> {
         self.view = None;
@@ -34,7 +39,7 @@ impl Mesh {
             local: self.id,
             members,
             leader: self.leader_view(now),
-            ready: self.gate.is_passed() && !self.draining && !self.quarantined,
+            ready: self.is_fit() && !self.draining,
             draining: self.draining || self.quarantined,
         }
     }
@@ -45,7 +50,7 @@ impl Mesh {
             id: member.id,
             hash,
             status: member.claim.status,
-            unroutable: false,
+            unroutable: self.membership.is_unroutable(hash),
             version: member.claim.version,
             manifest: self.gossip.store.fresh(hash, now).cloned(),
             addr: member.addr,

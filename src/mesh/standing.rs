@@ -163,6 +163,7 @@ fn eligible(live: &[(Arc<Manifest>, Status)]) -> (Vec<Candidate>, bool) {
             (*status == Status::Alive || standing.leading_term > 0)
                 && standing.offers
                 && standing.store_ok
+                && !standing.damped
                 && (shared.is_empty() || is_shared(standing))
         })
         .map(|(manifest, _)| {

@@ -242,6 +242,7 @@ const fn event_kind(event: &Event) -> &'static str {
         Event::Dead(_) => "dead",
         Event::Left(_) => "left",
         Event::Refuted(_) => "refuted",
+        Event::Isolated(_) => "isolated",
         Event::Unroutable(_) => "unroutable",
         Event::Routable(_) => "routable",
         Event::Health { .. } => "health",
@@ -254,6 +255,7 @@ const fn event_kind(event: &Event) -> &'static str {
         Event::StoresDiffer => "stores_differ",
         Event::EpochBehind { .. } => "epoch_behind",
         Event::Cloned { .. } => "cloned",
+        Event::Damped(_) => "damped",
         Event::Evidence { .. } => "evidence",
     }
 }

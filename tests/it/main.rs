@@ -11,5 +11,6 @@ mod leave;
 mod reload;
 mod rotation;
 mod routing;
+mod silence;
 mod store;
 mod support;

@@ -20,6 +20,7 @@ pub(super) fn event(event: &Event, model: &Model) -> String {
         Event::Suspect { subject, accuser: None } => format!("suspects {}", name(subject)),
         Event::Dead(id) => format!("holds {} dead", name(id)),
         Event::Left(id) => format!("sees {} leave", name(id)),
+        Event::Isolated(is_isolated) => format!("doubts itself: {is_isolated}"),
         Event::Unroutable(id) => format!("sees {} become unroutable", name(id)),
         Event::Routable(id) => format!("sees {} become routable", name(id)),
         Event::Refuted(id) => format!("sees {} refute", name(id)),
@@ -36,7 +37,10 @@ pub(super) fn event(event: &Event, model: &Model) -> String {
         Event::ManifestTooLarge(reason) => format!("does not publish its manifest: {reason}"),
         Event::StoresDiffer => "sees different stores".to_owned(),
         Event::EpochBehind { known } => format!("learns that the mesh knows it at epoch {known}"),
-        Event::Cloned { epoch } => format!("goes silent before its clone of epoch {epoch}"),
+        Event::Cloned { epoch, gives_way: true } => format!("goes silent before its clone of epoch {epoch}"),
+        Event::Cloned { epoch, gives_way: false } => format!("goes on beside a clone of epoch {epoch}"),
+        Event::Damped(true) => "is damped".to_owned(),
+        Event::Damped(false) => "is damped no more".to_owned(),
         Event::Evidence { subject, text, .. } => format!("on {}: {text}", name(subject)),
     }
 }
@@ -102,6 +106,7 @@ fn about(fact: &Fact, model: &Model) -> String {
         FactKind::Joined => format!("{subject} joined ({epoch}, {incarnation})"),
         FactKind::Manifest => format!("{subject} manifest ({epoch}, {incarnation})"),
         FactKind::Unroutable => format!("{subject} unroutable {value}"),
+        FactKind::Cloned => format!("{subject} cloned at {epoch} and {incarnation}"),
         FactKind::Load => format!("{subject} load {value}"),
         FactKind::Coordinator => format!("{subject} leads in term {value}"),
     }

@@ -84,6 +84,7 @@ pub(super) fn of(event: &Event, view: &View) -> Option<(NodeId, Arc<str>)> {
             (subject, format!("{text} by {}", named(*by, view)).into())
         }
         Event::Health { .. }
+        | Event::Isolated(_)
         | Event::Leader { .. }
         | Event::Write { .. }
         | Event::Ready
@@ -92,6 +93,7 @@ pub(super) fn of(event: &Event, view: &View) -> Option<(NodeId, Arc<str>)> {
         | Event::ManifestTooLarge(_)
         | Event::StoresDiffer
         | Event::EpochBehind { .. }
+        | Event::Damped(_)
         | Event::Cloned { .. } => return None,
     };
     Some((*subject, text))

@@ -131,12 +131,14 @@ impl Occurrence {
             },
             Event::Write { term, seq, error } => Self::Write { term: *term, seq: *seq, error: error.clone() },
             Event::Ready
+            | Event::Isolated(_)
             | Event::JoinUnanswered
             | Event::Refused { .. }
             | Event::ManifestTooLarge(_)
             | Event::StoresDiffer
             | Event::EpochBehind { .. }
             | Event::Cloned { .. }
+            | Event::Damped(_)
             | Event::Evidence { .. } => return None,
         })
     }
