@@ -9,3 +9,4 @@ mod regressions;
 mod settings;
 mod stories;
 mod suspend;
+mod wires;
