@@ -4,6 +4,7 @@ mod boots;
 mod clones;
 mod cluster;
 mod flapping;
+mod inquiries;
 mod links;
 mod regressions;
 mod settings;
