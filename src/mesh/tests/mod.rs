@@ -8,5 +8,8 @@ mod inquiries;
 mod links;
 mod regressions;
 mod settings;
+mod speech;
+mod stores;
 mod stories;
 mod suspend;
+mod versions;
