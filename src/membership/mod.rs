@@ -39,6 +39,7 @@ mod rtt;
 mod spreading;
 mod suspicion;
 mod timer;
+mod tombstones;
 mod turns;
 mod watchers;
 mod witness;
@@ -92,9 +93,6 @@ pub const TOMBSTONE_ENDS: Duration = Duration::from_secs(24 * 3600);
 
 /// The most members, tombstones included, that a node keeps.
 pub const MAX_MEMBERS: usize = 65_536;
-
-/// Between two looks through the tombstones.
-const REAP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Notices of death that are sent per second, so that two histories that meet cannot flood each other.
 const MAX_NOTICES_PER_SECOND: u32 = 20;
@@ -221,7 +219,7 @@ impl Membership {
             outputs: VecDeque::new(),
         };
         membership.timers.set(Timer::Period, now);
-        membership.timers.set(Timer::Reap, now + REAP_INTERVAL);
+        membership.timers.set(Timer::Reap, now + tombstones::REAP_INTERVAL);
         membership.start_joining(now);
         membership
     }
@@ -370,31 +368,6 @@ impl Membership {
 
     fn evidence(&mut self, subject: NodeId, text: String, by: Option<IdHash>) {
         self.outputs.push_back(Output::Evidence { subject, text: text.into(), by });
-    }
-
-    fn reap(&mut self, now: Instant) {
-        self.timers.set(Timer::Reap, now + REAP_INTERVAL);
-        let old: Vec<(IdHash, Duration)> = self
-            .members
-            .iter()
-            .filter(|(_, member)| !member.is_live())
-            .map(|(hash, member)| (*hash, member.age(now)))
-            .filter(|(_, age)| *age >= TOMBSTONE_FADES)
-            .collect();
-        for (hash, age) in old {
-            if age >= TOMBSTONE_ENDS {
-                self.bury(hash, age, now);
-            }
-            self.outputs.push_back(Output::Changed(hash));
-        }
-    }
-
-    /// Deletes a tombstone. Where a dead member was, somebody may come back; one that left is not waited for.
-    fn bury(&mut self, hash: IdHash, age: Duration, now: Instant) {
-        let Some(member) = self.members.remove(&hash) else { return };
-        if let Some(addr) = member.addr.filter(|_| member.claim.status == Status::Dead) {
-            self.joining.remember(addr, age, now);
-        }
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Cluster {
     pub(super) questions: usize,
     /// Who keeps watch links to whom.
     pub(super) watched: BTreeMap<usize, Vec<usize>>,
+    /// Nodes whose datagrams are lost, both ways; their links work.
+    pub(super) without_datagrams: BTreeSet<usize>,
     /// Nodes that stand still, and what came for them meanwhile.
     pub(super) paused: BTreeMap<usize, Vec<Delivery>>,
     /// Who has links with whom.
@@ -100,6 +102,7 @@ impl Cluster {
             bytes: 0,
             questions: 0,
             watched: BTreeMap::new(),
+            without_datagrams: BTreeSet::new(),
             paused: BTreeMap::new(),
             linked: BTreeSet::new(),
             tape: None,
@@ -329,7 +332,9 @@ impl Cluster {
         let unix = 1_800_000_000 + self.now.as_nanos() / 1_000_000_000;
         let input = match delivery {
             Delivery::Datagram(source, bytes) => {
-                if self.cut.contains(&(node_at(source), to)) {
+                let is_lost = |node: usize| self.without_datagrams.contains(&node);
+                let from = node_at(source);
+                if is_lost(from) || is_lost(to) || self.cut.contains(&(from, to)) {
                     return;
                 }
                 if let Some(tape) = self.tape.as_mut() {

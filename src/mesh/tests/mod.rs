@@ -3,6 +3,7 @@
 mod boots;
 mod clones;
 mod cluster;
+mod degraded;
 mod flapping;
 mod inquiries;
 mod links;
