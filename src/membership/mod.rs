@@ -24,6 +24,7 @@ mod damping;
 mod detector;
 mod dissemination;
 mod hard;
+mod inquiry;
 mod isolation;
 mod join;
 mod look;
@@ -48,6 +49,7 @@ mod tests;
 
 pub use damping::Flapping;
 pub use detector::Detector;
+pub use inquiry::{Inquiry, Waiting};
 pub use member::{Claim, MAX_INCARNATION_JUMP, Member};
 pub use output::{ConnectOutcome, Destination, LinkAnswer, Output};
 

@@ -1,4 +1,4 @@
-//! Tombstones: they fade from the digest, are deleted later, and where somebody died is remembered longer still.
+//! Tombstones: what is kept of the dead and of those that left, until it is forgotten.
 
 use super::timer::Timer;
 use super::{Membership, Output, TOMBSTONE_ENDS, TOMBSTONE_FADES};

@@ -71,6 +71,12 @@ pub(super) struct Watched {
     checks: u32,
 }
 
+impl Watched {
+    pub(super) const fn due(&self) -> Instant {
+        self.due
+    }
+}
+
 /// Everyone whom this node watches.
 pub(super) type Watching = BTreeMap<IdHash, Watched>;
 

@@ -6,10 +6,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::settings::{addr, config, id, identity, node_at};
-use crate::id::NodeId;
+use super::speech::{self, Speeches};
+use crate::id::{NodeId, ServiceName};
 use crate::manifest::Health;
-use crate::mesh::{Boot, Config, ConnectOutcome, Event, Input, LocalChange, Mesh, RequestId};
-use crate::probe::Target;
+use crate::mesh::{
+    Boot, Config, ConnectOutcome, Destination, Event, Input, LinkFailure, LocalChange, Mesh, Output, Persist,
+    RequestId,
+};
+use crate::probe::{Outcome, Target};
+use crate::summary::StoreReply;
 use crate::time::{Duration, Instant};
 use crate::view::{MemberView, Status, View};
 
@@ -31,13 +36,19 @@ pub(super) struct Cluster {
     pub(super) questions: usize,
     /// Who keeps watch links to whom.
     pub(super) watched: BTreeMap<usize, Vec<usize>>,
+    /// Nodes whose datagrams are lost, both ways; their links work.
+    pub(super) without_datagrams: BTreeSet<usize>,
     /// Nodes that stand still, and what came for them meanwhile.
     pub(super) paused: BTreeMap<usize, Vec<Delivery>>,
     /// Who has links with whom.
     pub(super) linked: BTreeSet<(usize, usize)>,
     /// All datagrams that were delivered, while it is set.
     pub(super) tape: Option<Vec<(usize, SocketAddr, Vec<u8>)>>,
-    pub(super) disks: BTreeMap<usize, Disk>,
+    disks: BTreeMap<usize, Disk>,
+    /// Who speaks another version of the wire.
+    pub(super) speeches: Speeches,
+    /// Answers over links, with whom they are for, while there is a tape.
+    pub(super) answers: Vec<(usize, Vec<u8>)>,
     /// Nodes that run with another one's key.
     pub(super) clones: BTreeMap<usize, usize>,
 }
@@ -56,7 +67,7 @@ pub(super) struct Node {
     pub(super) version: String,
     pub(super) nonce: u64,
     pub(super) asked: BTreeMap<RequestId, usize>,
-    pub(super) next_ask: u64,
+    next_ask: u64,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -91,10 +102,13 @@ impl Cluster {
             bytes: 0,
             questions: 0,
             watched: BTreeMap::new(),
+            without_datagrams: BTreeSet::new(),
             paused: BTreeMap::new(),
             linked: BTreeSet::new(),
             tape: None,
             disks: BTreeMap::new(),
+            speeches: Speeches::new(),
+            answers: Vec::new(),
             clones: BTreeMap::new(),
         }
     }
@@ -269,5 +283,96 @@ impl Cluster {
         while let Some(output) = self.nodes.get_mut(&node).and_then(|n| n.mesh.poll_output()) {
             self.carry(node, output);
         }
+    }
+
+    fn carry(&mut self, node: usize, output: Output) {
+        match output {
+            Output::Datagram { to, bytes } => {
+                let bytes = speech::said(&self.speeches, node, bytes);
+                self.datagrams += 1;
+                self.bytes += bytes.len();
+                let to = match to {
+                    Destination::Member { addr, .. } | Destination::Address(addr) => node_at(addr),
+                    Destination::Seed(_) => 0,
+                };
+                self.push(DELAY, to, Delivery::Datagram(addr(node), bytes));
+            }
+            Output::Request { to, addr, id, body } => self.ask(node, to, addr, id, body),
+            Output::Watch(watched) => self.watch(node, &watched),
+            Output::PingLink { to, id, body, within } => self.ping_link(node, to, id, body, within),
+            Output::Connect { to, addr, id } => self.connect(node, to, addr, id),
+            Output::Respond { id, body } => self.respond(node, id, body),
+            Output::Check(service) => {
+                assert_eq!(service.as_str(), "echo");
+                self.push(DELAY, node, Delivery::Checked);
+            }
+            Output::Store(call) => self.call_store(node, call),
+            Output::Persist(Persist::Peers(peers)) => self.disks.entry(node).or_default().peers = peers,
+            Output::Persist(Persist::WriteRecord(record)) => {
+                self.disks.entry(node).or_default().record = Some(record);
+            }
+            Output::Event(Event::EpochBehind { known }) => {
+                self.disks.entry(node).or_default().epoch = known + 1;
+                self.handle(node, Input::Local(LocalChange::Epoch(known + 1)));
+            }
+            Output::Event(event) => self.events.push((node, event)),
+            Output::Left => {
+                if let Some(node) = self.nodes.get_mut(&node) {
+                    node.left = true;
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, to: usize, delivery: Delivery) {
+        if let Some(held) = self.paused.get_mut(&to) {
+            held.push(delivery);
+            return;
+        }
+        let unix = 1_800_000_000 + self.now.as_nanos() / 1_000_000_000;
+        let input = match delivery {
+            Delivery::Datagram(source, bytes) => {
+                let is_lost = |node: usize| self.without_datagrams.contains(&node);
+                let from = node_at(source);
+                if is_lost(from) || is_lost(to) || self.cut.contains(&(from, to)) {
+                    return;
+                }
+                if let Some(tape) = self.tape.as_mut() {
+                    tape.push((to, source, bytes.clone()));
+                }
+                Input::Datagram { source, bytes: speech::heard(&self.speeches, to, bytes) }
+            }
+            Delivery::Request(from, request, body) => {
+                let Some(node) = self.nodes.get_mut(&to) else { return };
+                node.next_ask += 1;
+                let local = RequestId(request.0 << 16 | node.next_ask & 0xffff);
+                node.asked.insert(local, from);
+                Input::Request { from: id(self.key_of(from)), id: local, body }
+            }
+            Delivery::Response(request, body) => {
+                Input::Response { id: request, result: body.ok_or(LinkFailure::Unreachable) }
+            }
+            Delivery::Stalled(id) => Input::Response { id, result: Err(LinkFailure::Stalled) },
+            Delivery::Connected(id, outcome) => Input::Connected { id, outcome },
+            Delivery::Admitted(peer, boot_nonce) => Input::Admitted { peer: id(peer), boot_nonce },
+            Delivery::LinkLost(peer) => Input::LinkLost { peer: id(peer) },
+            Delivery::Stored(value) => Input::Store(StoreReply::Found { value, now: unix }),
+            Delivery::NotFound => Input::Store(StoreReply::NotFound { now: unix }),
+            Delivery::PutDone => Input::Store(StoreReply::Stored),
+            Delivery::GetFailed => {
+                Input::Store(StoreReply::GetFailed(crate::summary::StoreFailure::Failed("down".into())))
+            }
+            Delivery::Checked => {
+                let Some(node) = self.nodes.get(&to) else { return };
+                let outcome = Outcome {
+                    health: node.health,
+                    refused: false,
+                    version: Some(node.version.clone()),
+                    detail: String::new(),
+                };
+                Input::Checked { service: "echo".parse::<ServiceName>().unwrap(), outcome }
+            }
+        };
+        self.handle(to, input);
     }
 }

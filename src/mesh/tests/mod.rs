@@ -3,10 +3,14 @@
 mod boots;
 mod clones;
 mod cluster;
+mod degraded;
 mod flapping;
+mod inquiries;
 mod links;
 mod regressions;
 mod settings;
+mod speech;
+mod stores;
 mod stories;
 mod suspend;
-mod wires;
+mod versions;
