@@ -39,6 +39,7 @@ pub(super) fn event(event: &Event, model: &Model) -> String {
         Event::EpochBehind { known } => format!("learns that the mesh knows it at epoch {known}"),
         Event::Cloned { epoch, gives_way: true } => format!("goes silent before its clone of epoch {epoch}"),
         Event::Cloned { epoch, gives_way: false } => format!("goes on beside a clone of epoch {epoch}"),
+        Event::Paused(late) => format!("sees that it stood still for {late:?}"),
         Event::Damped(true) => "is damped".to_owned(),
         Event::Damped(false) => "is damped no more".to_owned(),
         Event::Evidence { subject, text, .. } => format!("on {}: {text}", name(subject)),

@@ -114,9 +114,8 @@ impl Cluster {
             | Event::EpochBehind { .. }
             | Event::Isolated(_)
             | Event::Damped(_)
+            | Event::Paused(_)
             | Event::Cloned { .. }
-            | Event::Isolated(_)
-            | Event::Damped(_)
             | Event::Evidence { .. } => return,
         };
         let at = self.now;
