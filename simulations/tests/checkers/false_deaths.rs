@@ -27,10 +27,11 @@ fn false_death_sees_that_the_healthy_are_held_dead() {
 
 #[test]
 fn false_death_only_counts_those_that_had_trouble() {
+    // Paused, starved, just reconnected, cut one way, or among the sick.
     let wrong: [fn(&mut Model); 5] = [
         |model| model.set_mark(2, Mark::Starved, true, at(75)),
         |model| model.set_state(2, State::Paused, at(75)),
-        |model| model.set_parts(vec![0, 0, 1], BTreeSet::new(), at(75)),
+        |model| model.set_parts(vec![0, 0, 0], BTreeSet::new(), at(75)),
         |model| model.set_parts(vec![], BTreeSet::from([(2, 1)]), at(10)),
         // Of three, one that is sick leaves too few who could tell.
         |model| model.set_mark(0, Mark::Lossy, true, at(75)),
