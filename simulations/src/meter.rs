@@ -46,8 +46,8 @@ pub struct Sighting {
 /// What can be held of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sight {
-    /// It is suspected.
-    Suspected,
+    /// It does not answer, or somebody says so.
+    Doubted,
     /// It is dead.
     Dead,
     /// It left.
@@ -182,7 +182,7 @@ impl Meter {
             Sight::Refuted | Sight::Left => {
                 self.dead.remove(&(subject, observer));
             }
-            Sight::Suspected | Sight::Unroutable | Sight::Routable | Sight::Changed => {}
+            Sight::Doubted | Sight::Unroutable | Sight::Routable | Sight::Changed => {}
         }
         if self.watched.contains(&subject) {
             self.sightings.push(sighting);

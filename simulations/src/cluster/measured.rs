@@ -96,7 +96,7 @@ impl Cluster {
 
     pub(super) fn sight(&mut self, observer: usize, event: &Event) {
         let (subject, what) = match event {
-            Event::Suspect { subject, .. } => (subject, Sight::Suspected),
+            Event::Evidence { subject, .. } => (subject, Sight::Doubted),
             Event::Dead(subject) => (subject, Sight::Dead),
             Event::Left(subject) => (subject, Sight::Left),
             Event::Refuted(subject) => (subject, Sight::Refuted),
@@ -113,10 +113,10 @@ impl Cluster {
             | Event::StoresDiffer
             | Event::EpochBehind { .. }
             | Event::Isolated(_)
-            | Event::Damped(_)
             | Event::Paused(_)
+            | Event::Damped(_)
             | Event::Cloned { .. }
-            | Event::Evidence { .. } => return,
+            | Event::Suspect { .. } => return,
         };
         let at = self.now;
         if let (Some(meter), Some(subject)) = (&mut self.meter, self.model.index_of(subject)) {

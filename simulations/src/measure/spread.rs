@@ -59,7 +59,7 @@ impl Spread {
                 Sight::Refuted => *dead = false,
                 Sight::Unroutable => *unroutable = true,
                 Sight::Routable => *unroutable = false,
-                Sight::Suspected | Sight::Left | Sight::Changed => {}
+                Sight::Doubted | Sight::Left | Sight::Changed => {}
             }
             if *dead || *unroutable {
                 first.entry(sighting.observer).or_insert(at.since(since).as_secs_f64());
@@ -106,7 +106,7 @@ mod tests {
         let sightings = [
             sighting(1, 0, Sight::Dead),
             sighting(2, 0, Sight::Refuted),
-            sighting(3, 1, Sight::Suspected),
+            sighting(3, 1, Sight::Doubted),
             sighting(4, 1, Sight::Dead),
             sighting(5, 2, Sight::Dead),
             sighting(6, 2, Sight::Dead),
