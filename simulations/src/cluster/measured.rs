@@ -113,6 +113,7 @@ impl Cluster {
             | Event::StoresDiffer
             | Event::EpochBehind { .. }
             | Event::Isolated(_)
+            | Event::Paused(_)
             | Event::Damped(_)
             | Event::Cloned { .. }
             | Event::Suspect { .. } => return,

@@ -10,7 +10,7 @@ pub(super) fn cores() -> usize {
 }
 
 /// Does all jobs and gives their results in the order of the jobs.
-pub(super) fn run<J: Sync, R: Send>(jobs: &[J], threads: usize, work: impl Fn(&J) -> R + Sync) -> Vec<R> {
+pub(crate) fn run<J: Sync, R: Send>(jobs: &[J], threads: usize, work: impl Fn(&J) -> R + Sync) -> Vec<R> {
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let one = || {
         let mut results = Vec::new();

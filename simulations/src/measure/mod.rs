@@ -12,7 +12,7 @@ mod degraded;
 mod figure;
 mod finding;
 mod idle;
-mod jobs;
+pub(crate) mod jobs;
 mod news;
 mod pause;
 mod setting;
