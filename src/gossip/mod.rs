@@ -30,7 +30,7 @@ use crate::manifest::Manifest;
 use crate::time::{Duration, Instant};
 use crate::wire::WireError;
 use crate::wire::link::{Ask, EntryState, Reply};
-use crate::wire::manifest::SignedManifest;
+use crate::wire::manifest::Verified;
 use fetch::Wants;
 use sync::Session;
 
@@ -108,6 +108,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Where there is always news, differing roots are left alone for at most this long.
 const MAX_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Manifests, and refusals, that are remembered: copies of one come within seconds from many tellers.
+const VERIFIED: usize = 128;
+
 /// The gossip machine of one node.
 #[derive(Debug)]
 pub struct Gossip {
@@ -119,6 +122,8 @@ pub struct Gossip {
     pub digest: Digest,
     /// How busy everyone is.
     pub loads: Loads,
+    /// Manifests whose signatures were checked lately.
+    pub verified: Arc<Verified>,
     wants: Wants,
     session: Option<Session>,
     next_token: u64,
@@ -140,6 +145,7 @@ impl Gossip {
             store: Store::default(),
             digest: Digest::new(cluster),
             loads: Loads::default(),
+            verified: Arc::new(Verified::new(VERIFIED)),
             wants: Wants::default(),
             session: None,
             next_token: 0,
@@ -167,12 +173,12 @@ impl Gossip {
     }
 
     fn take_manifest(&mut self, bytes: &[u8], age: Duration, now: Instant) -> Result<(), WireError> {
-        let signed = SignedManifest::verify(bytes)?;
+        let signed = self.verified.verify(bytes)?;
         let manifest = Arc::clone(signed.manifest());
         if manifest.cluster != self.cluster {
             return Err(WireError::Field { what: "manifest", field: "cluster" });
         }
-        let owner = manifest.id.hash();
+        let owner = signed.owner();
         if owner == self.own {
             return Ok(());
         }

@@ -121,6 +121,7 @@ impl Mesh {
             by: signed.hash(),
             value: 0,
         };
+        self.gossip.verified.remember(&signed);
         self.gossip.store.offer(self.hash, signed, Duration::ZERO, now);
         self.cover_self(now);
         self.membership.disseminate(fact, now);

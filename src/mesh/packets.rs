@@ -155,7 +155,7 @@ impl Mesh {
             let Some(held) = self.gossip.store.held(IdHash(fact.subject)) else { continue };
             let bytes = held.signed.bytes();
             // A newcomer's joining and its manifest are two facts that name the same one.
-            let is_named = held.signed.hash() == fact.by && manifests.iter().all(|one| **one != **bytes);
+            let is_named = held.signed.hash() == fact.by && manifests.iter().all(|one| **one != *bytes);
             if is_named && held.age(now) < PUSHED_WHILE_YOUNGER && bytes.len() + MANIFEST_FRAMING <= left {
                 left -= bytes.len() + MANIFEST_FRAMING;
                 manifests.push(bytes.to_vec());

@@ -6,6 +6,7 @@ use super::Mesh;
 use crate::id::NodeId;
 use crate::membership::Member;
 use crate::time::Instant;
+use crate::wire::manifest::Verified;
 use crate::view::{LeaderView, MemberView, View};
 
 impl Mesh {
@@ -25,6 +26,28 @@ impl Mesh {
         self.view(now)
     }
 
+    /// Shares what is found out about signatures with other nodes of this process.
+    #[must_use]
+    pub fn sharing(mut self, verified: &Arc<Verified>) -> Self {
+        self.gossip.verified = Arc::clone(verified);
+        self
+    }
+
+    /// Members that are alive or suspect, this node included: what the view would show, without making one.
+    pub fn live_count(&self) -> usize {
+        self.membership.live_count()
+    }
+
+    /// Whether this node is part of its mesh.
+    pub const fn is_ready(&self) -> bool {
+        self.gate.is_passed() && !self.draining && !self.quarantined
+    }
+
+    /// The root of the digest: nodes with the same one hold the same.
+    pub const fn root(&self) -> u64 {
+        self.gossip.digest.root()
+    }
+
     fn build_view(&self, now: Instant) -> View {
         let others = self.membership.members().map(|(_, member)| Arc::new(self.member_view(member, now)));
         let mut members: Vec<_> = others.chain(std::iter::once(Arc::new(self.own_view(now)))).collect();
@@ -34,7 +57,7 @@ impl Mesh {
             local: self.id,
             members,
             leader: self.leader_view(now),
-            ready: self.gate.is_passed() && !self.draining && !self.quarantined,
+            ready: self.is_ready(),
             draining: self.draining || self.quarantined,
         }
     }
