@@ -214,7 +214,8 @@ impl Mesh {
     }
 
     /// The JSON for `GET /.mesh/summary`; `unix` is the wall clock in seconds.
-    pub fn live_summary(&self, unix: u64) -> String {
+    pub fn live_summary(&mut self, unix: u64, now: Instant) -> String {
+        self.refresh_census(now);
         self.summary.live_summary(unix)
     }
 

@@ -177,6 +177,7 @@ impl Mesh {
                     self.membership.disseminate(Fact { value: term, ..fact }, now);
                     self.own.touch();
                     self.note_change();
+                    self.refresh_census(now);
                     self.summary.handle_lead(term, now);
                 }
                 Out::StepDown => {
