@@ -11,6 +11,7 @@
 mod digest;
 mod fetch;
 mod load;
+mod refusals;
 mod store;
 mod sync;
 
@@ -32,6 +33,7 @@ use crate::wire::WireError;
 use crate::wire::link::{Ask, EntryState, Reply};
 use crate::wire::manifest::Verified;
 use fetch::Wants;
+use refusals::Refusals;
 use sync::Session;
 
 /// Whom to ask.
@@ -96,7 +98,7 @@ pub enum Output {
         /// Who told.
         teller: IdHash,
     },
-    /// A peer holds the same as this node.
+    /// A peer holds the same as this node, or nothing that this node did not know of.
     Matched(IdHash),
     /// A manifest was refused.
     Refused(String),
@@ -107,6 +109,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where there is always news, differing roots are left alone for at most this long.
 const MAX_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A node that has come to know its mesh, in which much is new, goes on comparing at once for at most this long.
+const EAGER: Duration = Duration::from_secs(10);
 
 /// Manifests, and refusals, that are remembered: copies of one come within seconds from many tellers.
 const VERIFIED: usize = 128;
@@ -125,6 +130,9 @@ pub struct Gossip {
     /// Manifests whose signatures were checked lately.
     pub verified: Arc<Verified>,
     wants: Wants,
+    refusals: Refusals,
+    /// Until then this node is new, and compares digests whenever they differ; `None` before it knows its mesh.
+    eager_until: Option<Instant>,
     session: Option<Session>,
     next_token: u64,
     /// When something was last learned.
@@ -147,6 +155,8 @@ impl Gossip {
             loads: Loads::default(),
             verified: Arc::new(Verified::new(VERIFIED)),
             wants: Wants::default(),
+            refusals: Refusals::default(),
+            eager_until: None,
             session: None,
             next_token: 0,
             last_news: now,
@@ -159,20 +169,28 @@ impl Gossip {
     /// Somebody holds a manifest that may be newer than what is held here.
     pub fn want(&mut self, subject: IdHash, version: ManifestVersion, teller: IdHash, now: Instant) {
         let is_news = self.store.version(subject).is_none_or(|held| held < version);
-        if subject != self.own && is_news {
+        if subject != self.own && is_news && !self.refusals.has(teller, subject, version, now) {
             self.wants.add(subject, version, teller, now);
         }
     }
 
     /// The bytes of a manifest arrived, `age` after it was first accepted anywhere.
     pub fn handle_manifest(&mut self, bytes: &[u8], age: Duration, now: Instant) {
-        match self.take_manifest(bytes, age, now) {
-            Ok(()) => {}
-            Err(error) => self.outputs.push_back(Output::Refused(error.to_string())),
+        self.take_manifest(bytes, age, now);
+    }
+
+    /// False when it was not to be used, and will not be when it comes again.
+    fn take_manifest(&mut self, bytes: &[u8], age: Duration, now: Instant) -> bool {
+        match self.try_manifest(bytes, age, now) {
+            Ok(offer) => offer != Offer::Expired,
+            Err(error) => {
+                self.outputs.push_back(Output::Refused(error.to_string()));
+                false
+            }
         }
     }
 
-    fn take_manifest(&mut self, bytes: &[u8], age: Duration, now: Instant) -> Result<(), WireError> {
+    fn try_manifest(&mut self, bytes: &[u8], age: Duration, now: Instant) -> Result<Offer, WireError> {
         let signed = self.verified.verify(bytes)?;
         let manifest = Arc::clone(signed.manifest());
         if manifest.cluster != self.cluster {
@@ -180,29 +198,33 @@ impl Gossip {
         }
         let owner = signed.owner();
         if owner == self.own {
-            return Ok(());
+            return Ok(Offer::Known);
         }
         let hash = signed.hash();
         let version = manifest.version;
         let previous = self.store.held(owner).map(|held| Arc::clone(held.signed.manifest()));
-        if self.store.offer(owner, signed, age, now) == Offer::Accepted {
+        let offer = self.store.offer(owner, signed, age, now);
+        if offer == Offer::Accepted {
             self.wants.satisfy(owner, version);
             self.last_news = now;
             self.outputs.push_back(Output::Manifest { manifest, previous, hash });
         }
-        Ok(())
+        Ok(offer)
     }
 
     /// A member told the root of its digest.
     pub fn handle_root(&mut self, peer: IdHash, root: u64, now: Instant) {
         if root == self.digest.root() && now < self.next_full_compare {
             self.differs_since = None;
+            self.eager_until = self.eager_until.map(|until| until.min(now));
             self.outputs.push_back(Output::Matched(peer));
             return;
         }
         let since = *self.differs_since.get_or_insert(now);
-        let is_due = now.since(self.last_news) >= PATIENCE || now.since(since) >= MAX_PATIENCE;
-        if is_due || now >= self.next_full_compare {
+        let is_patient = self.eager_until.is_some_and(|until| until <= now)
+            && now.since(self.last_news) < PATIENCE
+            && now.since(since) < MAX_PATIENCE;
+        if !is_patient || now >= self.next_full_compare {
             self.start_sync(Peer::Member(peer), now);
         }
     }
@@ -210,6 +232,11 @@ impl Gossip {
     /// Something else than gossip learned news: differing roots are expected for a while.
     pub fn note_news(&mut self, now: Instant) {
         self.last_news = now;
+    }
+
+    /// This node knows its mesh: once it agrees with somebody, facts on their way are left time to settle what differs.
+    pub fn calm_down(&mut self, now: Instant) {
+        self.eager_until = Some(now + EAGER);
     }
 
     /// A peer asks something over a link.

@@ -1,6 +1,8 @@
 //! Anti-entropy: one session at a time compares buckets with a peer, fetches what is newer there, and pushes what is
 //! newer here.
 
+use std::collections::BTreeSet;
+
 use super::{Gossip, Leaf, Output, Peer, Token};
 use crate::id::{IdHash, ManifestVersion, NodeId, Version};
 use crate::time::{Duration, Instant};
@@ -33,6 +35,8 @@ pub(super) struct Session {
     next_bucket: u32,
     to_fetch: Vec<IdHash>,
     to_push: Vec<IdHash>,
+    /// The peer knew of a member, of a boot or of an end that this node did not.
+    is_news: bool,
     began: Instant,
 }
 
@@ -49,7 +53,8 @@ impl Gossip {
         self.differs_since = None;
         let token = self.ask_digest(peer, 0);
         let (to_fetch, to_push) = (Vec::new(), Vec::new());
-        self.session = Some(Session { peer, token, next_bucket: 0, to_fetch, to_push, began: now });
+        self.session =
+            Some(Session { peer, token, next_bucket: 0, to_fetch, to_push, is_news: false, began: now });
     }
 
     fn ask_digest(&mut self, peer: Peer, first_bucket: u32) -> Token {
@@ -63,16 +68,13 @@ impl Gossip {
         let teller = session.peer.hash();
         match reply {
             Some(Reply::Digest(digest)) => {
-                if session.next_bucket == 0 && digest.differing.iter().all(|bits| *bits == 0) {
-                    self.outputs.push_back(Output::Matched(teller));
-                }
                 self.compare(&mut session, &digest, teller, now);
             }
             Some(Reply::Fetch(records)) => {
                 self.take_records(&records.records, teller, now);
-                let brought = |id: &IdHash| records.records.iter().any(|record| hash_of(record) == Some(*id));
+                let brought: BTreeSet<IdHash> = records.records.iter().filter_map(hash_of).collect();
                 let before = session.to_fetch.len();
-                session.to_fetch.retain(|id| !brought(id));
+                session.to_fetch.retain(|id| !brought.contains(id));
                 if session.to_fetch.len() == before {
                     session.to_fetch.clear();
                 }
@@ -97,6 +99,9 @@ impl Gossip {
         } else if (session.next_bucket as usize) < BUCKETS {
             self.ask_digest(peer, session.next_bucket)
         } else {
+            if !session.is_news {
+                self.outputs.push_back(Output::Matched(peer.hash()));
+            }
             return;
         };
         self.session = Some(session);
@@ -113,14 +118,18 @@ impl Gossip {
             let Some((id, version, state)) = parse(entry) else { continue };
             theirs.insert(id.hash(), (version, state, manifest_version(entry)));
             let age = Duration::from_millis(entry.age_ms);
+            let is_news = self.is_news(id, version, state);
+            session.is_news |= is_news;
             if self.is_older_tombstone(id, version, state, age, now)
-                || self.is_news(id, version, state)
-                    && (state != EntryState::Alive || self.has_boot(id, version))
+                || is_news && (state != EntryState::Alive || self.has_boot(id, version))
             {
                 self.outputs.push_back(Output::Claim { id, version, state, age, teller });
             }
-            let held = self.store.version(id.hash());
-            if state == EntryState::Alive && held.is_none_or(|held| held < manifest_version(entry)) {
+            let (held, told) = (self.store.version(id.hash()), manifest_version(entry));
+            if state == EntryState::Alive
+                && held.is_none_or(|held| held < told)
+                && !self.refusals.has(teller, id.hash(), told, now)
+            {
                 session.to_fetch.push(id.hash());
             }
         }
@@ -226,11 +235,14 @@ impl Gossip {
 
     pub(super) fn take_records(&mut self, records: &[Record], teller: IdHash, now: Instant) {
         for record in records {
-            if !record.manifest.is_empty() {
-                self.handle_manifest(&record.manifest, Duration::from_millis(record.manifest_age_ms), now);
-            }
-            if let Some((id, version, state)) = record.entry.as_ref().and_then(parse) {
-                let age = Duration::from_millis(record.entry.as_ref().map_or(0, |entry| entry.age_ms));
+            let age = Duration::from_millis(record.manifest_age_ms);
+            let is_useless = !record.manifest.is_empty() && !self.take_manifest(&record.manifest, age, now);
+            let Some(entry) = &record.entry else { continue };
+            if let Some((id, version, state)) = parse(entry) {
+                if is_useless {
+                    self.refusals.add(teller, id.hash(), manifest_version(entry), now);
+                }
+                let age = Duration::from_millis(entry.age_ms);
                 self.outputs.push_back(Output::Claim { id, version, state, age, teller });
             }
         }

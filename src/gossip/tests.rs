@@ -211,11 +211,96 @@ fn a_manifest_of_another_cluster_or_with_a_broken_signature_is_refused() {
 #[test]
 fn differing_roots_are_left_alone_while_there_is_news() {
     let mut gossip = holding(1, &[(1, 1)]);
-    gossip.note_news(at(10));
-    gossip.handle_root(id(2).hash(), 99, at(11));
+    gossip.calm_down(at(0));
+    gossip.note_news(at(20));
+    gossip.handle_root(id(2).hash(), 99, at(21));
     assert!(gossip.poll_output().is_none());
-    gossip.handle_root(id(2).hash(), 99, at(12));
+    gossip.handle_root(id(2).hash(), 99, at(22));
     assert!(matches!(gossip.poll_output(), Some(Output::Ask { ask: Ask::Digest(_), .. })));
+}
+
+#[test]
+fn a_node_that_is_new_compares_at_once_until_it_agrees_with_somebody() {
+    let mut gossip = holding(1, &[(1, 1)]);
+    let compares = |gossip: &mut Gossip, second| {
+        gossip.note_news(at(second));
+        gossip.handle_root(id(2).hash(), 99, at(second));
+        let asked = std::iter::from_fn(|| gossip.poll_output()).find_map(|output| match output {
+            Output::Ask { token, .. } => Some(token),
+            _ => None,
+        });
+        asked.is_some_and(|token| {
+            gossip.handle_reply(token, None, at(second));
+            true
+        })
+    };
+    assert!(compares(&mut gossip, 1) && compares(&mut gossip, 2));
+    gossip.calm_down(at(2));
+    assert!(compares(&mut gossip, 3), "much may still be missing");
+    gossip.handle_root(id(2).hash(), gossip.digest.root(), at(4));
+    assert!(!compares(&mut gossip, 5));
+}
+
+#[test]
+fn many_manifests_that_are_missing_are_one_comparison_and_not_many_fetches() {
+    let mut gossip = holding(1, &[(1, 1)]);
+    for n in 0..200 {
+        let (subject, teller) = (crate::id::IdHash(n), id(2 + (n % 50) as u8).hash());
+        gossip.want(subject, ManifestVersion { epoch: 1, seq: 1 }, teller, at(0));
+    }
+    gossip.handle_timeout(at(1));
+    let asks: Vec<Output> = std::iter::from_fn(|| gossip.poll_output()).collect();
+    assert!(matches!(asks.as_slice(), [Output::Ask { ask: Ask::Digest(_), .. }]), "{asks:?}");
+    assert!(gossip.poll_timeout() > Some(at(1)), "what is put off does not wake it at once");
+}
+
+#[test]
+fn what_was_refused_is_not_asked_of_the_same_peer_again() {
+    let mut a = holding(1, &[(1, 1)]);
+    let mut b = holding(9, &[(9, 1), (2, 1)]);
+    let foreign = Manifest { cluster: "other".into(), ..(**signed(2, 1, 3).manifest()).clone() };
+    let foreign = SignedManifest::sign(foreign, &identity(2)).unwrap();
+    b.store.offer(id(2).hash(), foreign, Duration::ZERO, at(0));
+    let fetches = |a: &mut Gossip, b: &mut Gossip| {
+        a.start_sync(Peer::Contact { id: id(9), addr: SocketAddr::from(([127, 0, 0, 1], 2)) }, at(1));
+        let mut fetches = 0;
+        while let Some(output) = a.poll_output() {
+            let Output::Ask { token, ask, .. } = output else {
+                apply(a, &output);
+                continue;
+            };
+            fetches += usize::from(matches!(ask, Ask::Fetch(_)));
+            let reply = b.handle_ask(id(1), &ask, at(1));
+            a.handle_reply(token, reply, at(1));
+        }
+        fetches
+    };
+    assert_eq!(fetches(&mut a, &mut b), 1);
+    assert_eq!(fetches(&mut a, &mut b), 0);
+    a.want(id(2).hash(), ManifestVersion { epoch: 1, seq: 3 }, id(9).hash(), at(2));
+    assert_eq!(a.poll_timeout(), None);
+    a.want(id(2).hash(), ManifestVersion { epoch: 1, seq: 3 }, id(3).hash(), at(2));
+    assert!(a.poll_timeout().is_some(), "another peer may have the true one");
+}
+
+#[test]
+fn a_peer_that_knows_nobody_whom_this_node_does_not_know_counts_as_a_match() {
+    let matched = |own: &[(u8, u64)], theirs: &[(u8, u64)]| {
+        let (mut a, mut b) = (holding(1, own), holding(9, theirs));
+        a.start_sync(Peer::Contact { id: id(9), addr: SocketAddr::from(([127, 0, 0, 1], 2)) }, at(1));
+        let mut matched = false;
+        while let Some(output) = a.poll_output() {
+            matched |= matches!(output, Output::Matched(_));
+            if let Output::Ask { token, ask, .. } = output {
+                let reply = b.handle_ask(id(1), &ask, at(1));
+                a.handle_reply(token, reply, at(1));
+            }
+        }
+        matched
+    };
+    assert!(matched(&[(1, 1), (9, 1), (3, 1)], &[(9, 1)]));
+    assert!(matched(&[(1, 1), (9, 1)], &[(9, 4)]), "a newer manifest of somebody known");
+    assert!(!matched(&[(1, 1), (9, 1)], &[(9, 1), (3, 1)]));
 }
 
 #[test]
@@ -288,6 +373,7 @@ fn a_load_is_forgotten_when_it_is_no_longer_fresh() {
 #[test]
 fn differing_roots_are_compared_although_there_is_always_news() {
     let mut gossip = holding(1, &[(2, 1)]);
+    gossip.calm_down(at(0));
     let asks = |gossip: &mut Gossip| {
         std::iter::from_fn(|| gossip.poll_output()).filter(|o| matches!(o, Output::Ask { .. })).count()
     };

@@ -185,8 +185,12 @@ impl Membership {
         self.disseminate(Fact::about(self.hash, self.version, FactKind::Alive), now);
     }
 
-    /// Tells everyone a fact.
+    /// Tells everyone a fact. A node that does not know its mesh yet does not tell it of its members.
     pub fn disseminate(&mut self, fact: Fact, now: Instant) {
+        let is_introduction = matches!(fact.kind(), FactKind::Joined | FactKind::Manifest);
+        if is_introduction && !self.may_accuse && fact.subject != self.hash.0 {
+            return;
+        }
         self.dissemination.add(fact);
         self.schedule_gossip(now);
     }

@@ -225,6 +225,7 @@ impl Mesh {
     fn open_gate(&mut self, now: Instant) {
         if self.gate.try_pass(self.membership.live_count() - 1, now) {
             self.membership.allow_accusations();
+            self.gossip.calm_down(now);
             self.own.touch();
             self.event(Event::Ready);
             self.note_change();

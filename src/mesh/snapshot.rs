@@ -6,8 +6,8 @@ use super::Mesh;
 use crate::id::NodeId;
 use crate::membership::Member;
 use crate::time::Instant;
-use crate::wire::manifest::Verified;
 use crate::view::{LeaderView, MemberView, View};
+use crate::wire::manifest::Verified;
 
 impl Mesh {
     /// The view now: built anew when something changed, else the one from before.
