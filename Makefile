@@ -4,10 +4,10 @@
 CARGO ?= cargo
 .DEFAULT_GOAL := help
 
-.PHONY: help test check format lint core unit sim doc deny dev bench
+.PHONY: help test check format lint core unit sim doc deny dev bench bench-membership bench-proxy
 
 help: ## Lists the targets.
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: format lint core sim unit doc deny ## Everything: what CI runs. Under 30 minutes from a clean clone on two cores.
 	@echo "make test: all green"
@@ -42,9 +42,13 @@ deny: ## Licences, bans, sources; advisories when their database can be reached.
 dev: ## Three nodes on this machine with sample services, until Ctrl-C.
 	$(CARGO) run --locked --release -- dev
 
-# With what it compares, and what that needs: benches/README.md.
-bench: ## The measurements in benches/, one after another.
+# With what they compare, and what that needs: benches/README.md. ARGS=--quick is a first look.
+bench-membership: ## Membership beside Serf on real processes: how fast, how often wrong, what it costs.
 	$(CARGO) build --locked --release
-	python3 benches/membership.py
-	python3 benches/detection.py
-	python3 benches/proxy.py
+	python3 benches/membership.py $(ARGS)
+
+bench-proxy: ## The proxy beside nginx and HAProxy.
+	$(CARGO) build --locked --release
+	python3 benches/proxy.py $(ARGS)
+
+bench: bench-membership bench-proxy ## The measurements in benches/, one after another.

@@ -58,11 +58,13 @@ class Processes:
     def __init__(self):
         self.running = []
 
-    def start(self, command, core=None, **options):
-        """Starts one, on `core` alone if it is given."""
+    def start(self, command, core=None, namespace=None, **options):
+        """Starts one, on `core` alone and in the network `namespace`, if they are given."""
 
         def before_exec():
             LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if namespace is not None:
+                namespace.enter()
             if core is not None:
                 os.sched_setaffinity(0, {core})
 
@@ -114,15 +116,6 @@ def memory_mib(pid):
     """Resident memory of a process, all of it and the part that is not backed by a file, in MiB."""
     status = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
     return tuple(int(status[key].split()[0]) / 1024 for key in ("VmRSS", "RssAnon"))
-
-
-def loopback():
-    """Bytes and packets that went over `lo` so far, IP headers included."""
-    for line in pathlib.Path("/proc/net/dev").read_text().splitlines():
-        if line.strip().startswith("lo:"):
-            fields = line.split(":")[1].split()
-            return int(fields[8]), int(fields[9])
-    sys.exit("no lo in /proc/net/dev")
 
 
 def wait_until(what, deadline_seconds, condition, step=0.2):

@@ -2,105 +2,116 @@
 
 import base64
 import json
+import math
 import os
 import re
-import selectors
 import subprocess
-import threading
 import time
 import urllib.request
+from dataclasses import dataclass, field
 
 from bench import check_binary, need, wait_until
+from hosts import Namespace
 
 JOIN_WITHIN = 90
+RECOVER_WITHIN = 30
 SERF_EVENT = re.compile(r"serf: Event(MemberJoin|MemberFailed|MemberLeave): (\S+)")
 
 
-class LogReader(threading.Thread):
-    """Reads the logs of all agents, and hands over each line with the time at which it came."""
+@dataclass
+class Place:
+    """Where an agent runs: its network, and its address there."""
 
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.selector = selectors.DefaultSelector()
-        self.start()
+    namespace: Namespace
+    address: str
+    port: int
 
-    def follow(self, pipe, handle_line):
-        os.set_blocking(pipe.fileno(), False)
-        self.selector.register(pipe, selectors.EVENT_READ, [handle_line, b""])
-
-    def run(self):
-        while True:
-            if not self.selector.get_map():
-                time.sleep(0.05)
-                continue
-            for key, _ in self.selector.select(timeout=0.05):
-                self.read(key)
-
-    def read(self, key):
-        handle_line, rest = key.data
-        read = os.read(key.fd, 65536)
-        now = time.monotonic()
-        if not read:
-            self.selector.unregister(key.fileobj)
-            key.fileobj.close()
-            return
-        *lines, key.data[1] = (rest + read).split(b"\n")
-        for line in lines:
-            handle_line(line.decode(errors="replace"), now)
+    def bind(self):
+        return f"{self.address}:{self.port}"
 
 
+@dataclass
 class Agent:
-    """One member: its process, and what its log says about the others."""
+    """One member: its process, and what its log says about the others, with the time at which it said so."""
 
-    def __init__(self, index):
-        self.index = index
-        self.name = f"n{index}"
-        self.process = None
-        self.alive = set()
-        # The time at which this agent held another one dead, by name.
-        self.dead = {}
+    name: str
+    place: Place
+    process: subprocess.Popen | None = None
+    ready: dict | None = None
+    ready_at: float = math.inf
+    alive: set = field(default_factory=set)
+    knows_all_at: float = math.inf
+    dead: dict = field(default_factory=dict)
+    # Not to be sent requests to, for whatever reason: unroutable or dead.
+    avoided: dict = field(default_factory=dict)
 
-    def note(self, kind, name, now):
+    def forget(self):
+        self.ready, self.ready_at, self.knows_all_at = None, math.inf, math.inf
+        for what in (self.alive, self.dead, self.avoided):
+            what.clear()
+
+    def note(self, kind, name, now, size):
         if kind == "alive":
             self.alive.add(name)
-        elif kind == "dead":
-            self.alive.discard(name)
-            self.dead[name] = now
+            self.dead.pop(name, None)
+            self.avoided.pop(name, None)
+            if len(self.alive | {self.name}) == size:
+                self.knows_all_at = min(self.knows_all_at, now)
+        elif kind == "unroutable":
+            self.avoided.setdefault(name, now)
         else:
             self.alive.discard(name)
+            self.dead.setdefault(name, now)
+            self.avoided.setdefault(name, now)
 
 
 class Group:
-    """All agents of one system."""
+    """All agents of one system, the first of which is the seed of the others."""
 
-    def __init__(self, processes, count, directory):
+    def __init__(self, processes, reader, directory, places):
         self.processes = processes
+        self.reader = reader
         self.directory = directory
-        self.reader = LogReader()
-        self.agents = [Agent(index) for index in range(count)]
+        self.agents = [Agent(f"n{index}", place) for index, place in enumerate(places)]
+        # Every time that somebody held somebody dead: (when, by whom, whom).
+        self.deaths = []
 
     def start(self):
+        """Starts all, the seed first and the others at once; seconds from the last ready line until all know all."""
         self.launch(self.agents[0])
+        wait_until(f"{self.name}: the seed does not start", 30, lambda: self.agents[0].ready_at < math.inf, 0.01)
         for agent in self.agents[1:]:
             self.launch(agent)
         self.wait_joined()
+        last_ready = max(agent.ready_at for agent in self.agents)
+        return max(0.0, max(agent.knows_all_at for agent in self.agents) - last_ready)
 
     def is_joined(self):
-        others = len(self.agents) - 1
-        return all(len(agent.alive - {agent.name}) == others for agent in self.agents)
+        return all(len(agent.alive | {agent.name}) == len(self.agents) for agent in self.agents)
 
     def wait_joined(self):
+        """Waits until each sees all: by its log, and then by what it answers when it is asked."""
         wait_until(f"not all {self.name} agents see each other", JOIN_WITHIN, self.is_joined, 0.05)
         self.check_joined()
 
     def launch(self, agent):
-        agent.alive.clear()
-        agent.dead.clear()
-        command, log = self.command(agent)
-        streams = {log: subprocess.PIPE, "stdout" if log == "stderr" else "stderr": self.other_stream(agent)}
-        agent.process = self.processes.start(command, env=self.environment(), **streams)
-        self.reader.follow(getattr(agent.process, log), lambda line, now: self.handle_line(agent, line, now))
-        self.launched(agent)
+        agent.forget()
+        process = self.processes.start(
+            self.command(agent),
+            namespace=agent.place.namespace,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        agent.process = process
+
+        def handle_line(line, now):
+            # Not what the process before this one had left in its pipe.
+            if agent.process is process:
+                self.handle_line(agent, line, now)
+
+        for pipe in (process.stdout, process.stderr):
+            self.reader.follow(pipe, handle_line)
 
     def kill(self, agent):
         """Kills an agent without notice, and says when."""
@@ -108,13 +119,20 @@ class Group:
         self.processes.kill(agent.process)
         return now
 
-    def false_deaths(self):
-        """Pairs of living agents of which one holds the other dead, by the logs."""
-        return sum(len(agent.dead) for agent in self.agents)
-
-    def forget_deaths(self):
-        for agent in self.agents:
-            agent.dead.clear()
+    def recover(self, agent):
+        """Starts an agent again, and whoever does not find back by itself; waits until all see each other."""
+        if agent.process.poll() is None:
+            self.kill(agent)
+        self.launch(agent)
+        deadline = time.monotonic() + RECOVER_WITHIN
+        while not self.is_joined() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for lost in self.agents:
+            if not all(lost.name in other.alive for other in self.agents if other is not lost):
+                print(f"  {self.name} {lost.name} did not find back in {RECOVER_WITHIN} s, and is started again", flush=True)
+                self.kill(lost)
+                self.launch(lost)
+        self.wait_joined()
 
     def stop(self):
         for agent in self.agents:
@@ -126,132 +144,115 @@ class Group:
     def environment(self):
         return {key: value for key, value in os.environ.items() if not key.startswith("MESHNODE_")}
 
+    def note(self, agent, kind, name, now):
+        if kind == "dead":
+            self.deaths.append((now, agent.name, name))
+        agent.note(kind, name, now, len(self.agents))
+
+    def wrongly_gone(self, since, but=()):
+        """The members that somebody held dead since then, apart from those that were."""
+        return {whom for when, _, whom in self.deaths if when >= since} - set(but)
+
 
 class Meshnodes(Group):
     """`meshnode run`, with datagrams sealed and links over TLS as always."""
 
     name = "meshnode"
-    EVENTS = {"joined": "alive", "refuted": "alive", "dead": "dead", "left": "left"}
+    EVENTS = {"joined": "alive", "refuted": "alive", "unroutable": "unroutable", "dead": "dead", "left": "left"}
 
-    def __init__(self, processes, count, directory, binary):
-        super().__init__(processes, count, directory)
+    def __init__(self, processes, reader, directory, places, binary):
+        super().__init__(processes, reader, directory, places)
         self.binary = check_binary(binary)
         self.key = base64.b64encode(os.urandom(32)).decode()
-        self.ready = {}
+        self.names = {}
 
     def environment(self):
         return {**super().environment(), "MESHNODE_CLUSTER_KEY": self.key}
 
     def command(self, agent):
-        # A node that is started again keeps its address, as a Serf agent does.
-        bind = self.ready.get(agent.index, {}).get("bind", "127.0.0.1:0")
         command = [self.binary, "run", "--name", agent.name, "--data-dir", self.directory / f"mesh-{agent.name}"]
-        command += ["--bind", bind, "--ingress", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"]
-        seed = self.agents[1] if agent.index == 0 else self.agents[0]
-        if seed.index in self.ready:
-            command += ["--join", self.ready[seed.index]["bind"]]
-        return command, "stderr"
-
-    def other_stream(self, _agent):
-        return subprocess.PIPE
-
-    def launched(self, agent):
-        line = agent.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"meshnode {agent.name} did not start, exit code {agent.process.wait()}")
-        self.ready[agent.index] = json.loads(line)
+        command += ["--bind", agent.place.bind(), "--ingress", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+        command += ["--log-format", "json"]
+        seed = self.agents[1] if agent is self.agents[0] else self.agents[0]
+        if seed.process is not None:
+            command += ["--join", seed.place.bind()]
+        return command
 
     def handle_line(self, agent, line, now):
         try:
             record = json.loads(line)
         except ValueError:
             return
+        if record.get("ready") is True:
+            self.names[record["worker_id"]] = agent.name
+            agent.ready, agent.ready_at = record, now
+            return
         kind = self.EVENTS.get(record.get("message"))
         if kind is not None and "worker" in record:
-            name = record.get("name") or self.name_of(record["worker"])
-            agent.note(kind, name, now)
-
-    def name_of(self, worker_id):
-        names = [index for index, ready in self.ready.items() if ready["worker_id"] == worker_id]
-        return f"n{names[0]}" if names else worker_id
-
-    def get(self, agent, path):
-        url = self.ready[agent.index]["admin"] + path
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return answer.read().decode()
+            name = self.names.get(record["worker"]) or record.get("name") or record["worker"]
+            self.note(agent, kind, name, now)
 
     def check_joined(self):
         """The log was right: every node's API shows every node alive."""
 
         def is_alive(agent):
-            workers = json.loads(self.get(agent, "/api/admin/workers"))
+            with agent.place.namespace.inside():
+                with urllib.request.urlopen(agent.ready["admin"] + "/api/admin/workers", timeout=10) as answer:
+                    workers = json.load(answer)
             return sum(worker["status"] == "alive" for worker in workers) == len(self.agents)
 
         wait_until("not all are alive in /api/admin/workers", 30, lambda: all(map(is_alive, self.agents)))
-
-    def counted_bytes(self):
-        """Bytes that the nodes say that they sent: datagrams and links, without IP, UDP and TCP headers."""
-        wanted = re.compile(r'^meshnode_(datagram|link)_bytes_total\{direction="sent"\} (\d+)', re.MULTILINE)
-        return sum(int(value) for agent in self.agents for _, value in wanted.findall(self.get(agent, "/metrics")))
 
 
 class Serfs(Group):
     """`serf agent` with the profile `lan`, which is its default; encrypted only when asked for."""
 
-    FIRST_BIND, FIRST_RPC = 20000, 21000
+    RPC_PORTS = 1000
 
-    def __init__(self, processes, count, directory, encrypted=False):
-        super().__init__(processes, count, directory)
+    def __init__(self, processes, reader, directory, places, encrypted=False):
+        super().__init__(processes, reader, directory, places)
         need("serf")
         self.name = "serf-encrypted" if encrypted else "serf"
         self.key = base64.b64encode(os.urandom(16)).decode() if encrypted else None
 
     def command(self, agent):
         command = ["serf", "agent", "-profile=lan", f"-node={agent.name}", "-log-level=info"]
-        command += [f"-bind=127.0.0.1:{self.FIRST_BIND + agent.index}"]
-        command += [f"-rpc-addr=127.0.0.1:{self.FIRST_RPC + agent.index}"]
-        seed = self.agents[1] if agent.index == 0 else self.agents[0]
+        command += [f"-bind={agent.place.bind()}", f"-rpc-addr={self.rpc(agent)}"]
+        seed = self.agents[1] if agent is self.agents[0] else self.agents[0]
         if seed.process is not None:
-            command += [f"-join=127.0.0.1:{self.FIRST_BIND + seed.index}"]
+            command += [f"-join={seed.place.bind()}"]
         if self.key is not None:
             command += [f"-encrypt={self.key}"]
-        return command, "stdout"
+        return command
 
-    def other_stream(self, _agent):
-        return subprocess.STDOUT
-
-    def launched(self, agent):
-        if agent.index == 0:
-            wait_until("the first serf agent does not start", 10, lambda: agent.name in agent.alive)
+    def rpc(self, agent):
+        return f"127.0.0.1:{agent.place.port + self.RPC_PORTS}"
 
     def handle_line(self, agent, line, now):
+        if "Serf agent running!" in line:
+            agent.ready_at = now
+            return
         found = SERF_EVENT.search(line)
         if found:
             kind = {"MemberJoin": "alive", "MemberFailed": "dead", "MemberLeave": "left"}[found[1]]
-            agent.note(kind, found[2], now)
+            self.note(agent, kind, found[2], now)
 
     def check_joined(self):
         for agent in self.agents:
-            rpc = f"-rpc-addr=127.0.0.1:{self.FIRST_RPC + agent.index}"
-            wait_until(f"serf members at {agent.name}", 30, lambda: self.alive_at(rpc) == len(self.agents))
+            wait_until(f"serf members at {agent.name}", 30, lambda: self.alive_at(agent) == len(self.agents))
 
-    @staticmethod
-    def alive_at(rpc):
-        answer = subprocess.run(
-            ["serf", "members", rpc, "-status=alive"], capture_output=True, text=True, timeout=10, check=False
-        )
+    def alive_at(self, agent):
+        command = ["serf", "members", f"-rpc-addr={self.rpc(agent)}", "-status=alive"]
+        with agent.place.namespace.inside():
+            answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
         return len(answer.stdout.splitlines())
 
-    def counted_bytes(self):
-        """Serf does not count them."""
-        return None
 
-
-def make_group(name, processes, count, directory, binary):
+def make_group(name, processes, reader, directory, places, binary):
     """The group of that name."""
     if name == "meshnode":
-        return Meshnodes(processes, count, directory, binary)
-    return Serfs(processes, count, directory, encrypted=name == "serf-encrypted")
+        return Meshnodes(processes, reader, directory, places, binary)
+    return Serfs(processes, reader, directory, places, encrypted=name == "serf-encrypted")
 
 
 PEERS = ("serf", "serf-encrypted")

@@ -1,13 +1,20 @@
 #!/usr/bin/env python3
-"""What it costs to be a member of an idle mesh: CPU, memory and bytes a second per node, of meshnode and of Serf.
+"""How fast membership notices, how often it is wrong, and what it costs: meshnode beside Serf, real processes, one run.
 
-The groups run one after the other, meshnode first and then in the opposite order, in a network namespace of their own.
+Both groups go through everything at the same time, or in turns where one would disturb the other. README.md says what
+each row measures, with what error, and what it leaves out.
 """
 
 import argparse
+import math
 import pathlib
+import random
+import resource
+import signal
+import statistics
 import tempfile
 import time
+from contextlib import contextmanager
 
 from bench import (
     BusyMeter,
@@ -15,98 +22,305 @@ from bench import (
     add_arguments,
     cpu_seconds,
     enter_own_network,
-    loopback,
     machine,
     memory_mib,
-    print_table,
-    spread,
-    summary,
+    need,
     write_csv,
 )
-from groups import PEERS, make_group
+from figures import Figures
+from groups import PEERS, Place, make_group
+from hosts import Namespace, Network
+from logs import LogReader
 
-HEAD = (
-    "round", "system", "node", "cpu_ms_per_s", "rss_mib", "anon_mib", "lo_bytes_per_s_per_node",
-    "lo_packets_per_s_per_node", "counted_bytes_per_s_per_node", "machine_busy",
-)  # fmt: skip
-
-
-def measure(name, options):
-    """One row per node of a group that has settled."""
-    with Processes() as processes, tempfile.TemporaryDirectory(prefix="meshnode-bench-") as directory:
-        group = make_group(name, processes, options.nodes, pathlib.Path(directory), options.binary)
-        began = time.monotonic()
-        group.start()
-        print(f"  {name}: {options.nodes} nodes see each other after {time.monotonic() - began:.1f} s", flush=True)
-        time.sleep(options.settle)
-        group.forget_deaths()
-        counted_before = group.counted_bytes()
-        busy = BusyMeter()
-        start, lo_start = time.monotonic(), loopback()
-        cpu_start = [cpu_seconds(pid) for pid in group.pids()]
-        time.sleep(options.seconds)
-        cpu = [cpu_seconds(pid) - before for pid, before in zip(group.pids(), cpu_start)]
-        seconds, lo_end = time.monotonic() - start, loopback()
-        share = busy.share()
-        memory = [memory_mib(pid) for pid in group.pids()]
-        counted = group.counted_bytes()
-        if group.false_deaths():
-            print(f"  {name}: {group.false_deaths()} false deaths in the window")
-        group.stop()
-    sent, packets = ((end - begin) / seconds / options.nodes for begin, end in zip(lo_start, lo_end))
-    own_count = (counted - counted_before) / seconds / options.nodes if counted is not None else ""
-    return [
-        (index, node_cpu / seconds * 1000, *node_memory, sent, packets, own_count, share)
-        for index, (node_cpu, node_memory) in enumerate(zip(cpu, memory))
-    ]
+PARTS = ("join", "idle", "kill", "stop", "silent", "loss")
+ON_LO, ON_HOSTS = ("join", "idle", "kill", "stop"), ("silent", "loss")
+PORTS = {"meshnode": 7946, "peer": 7950}
+LO_PORT = 20000
+LOSS_PERCENT = 25
+# Seconds after which a death is given up, and what is between two repetitions.
+GIVE_UP, SETTLE = 60, 4
 
 
-def print_summary(rows, systems):
-    """All systems beside each other; the ratio is meshnode's median divided by the other's."""
-    values = lambda system, column: [row[column] for row in rows if row[1] == system]
-    measures = (
-        ("CPU, ms a second per node", 3, 2),
-        ("resident memory, MiB per node", 4, 1),
-        ("of it not backed by files, MiB", 5, 1),
-        ("sent = received over lo, bytes/s per node", 6, 0),
-        ("packets/s per node", 7, 2),
-    )
-    head = ["median (least to greatest)", *systems]
-    head += [f"meshnode / {peer}" for peer in systems[1:]]
-    table = [head]
-    for label, column, digits in measures:
-        cells = [spread(values(system, column), digits) for system in systems]
-        ours = summary(values("meshnode", column))[0]
-        ratios = [f"{ours / summary(values(peer, column))[0]:.2f}" for peer in systems[1:]]
-        table.append([label, *cells, *ratios])
-    print()
-    print_table(table)
-    own_count = values("meshnode", 8)
-    busy = [row[9] for row in rows]
-    print(f"\nmeshnode's own counters, without IP, UDP and TCP headers: {spread(own_count, 0)} bytes/s sent per node")
-    print(f"the whole machine was busy {min(busy):.0%} to {max(busy):.0%} of the time in the windows")
+class Bench:
+    """One run: its options, its processes, its figures."""
+
+    def __init__(self, options, processes, directory):
+        self.options = options
+        self.processes = processes
+        self.directory = directory
+        self.systems = ["meshnode", options.peer]
+        self.figures = Figures(options.peer)
+        self.reader = LogReader(processes)
+        self.draw, self.victims = random.Random(options.seed), set()
+
+    def wants(self, part):
+        return not self.options.only or part in self.options.only
+
+    def add(self, key, system, value, label=""):
+        self.figures.add(key, system, value, label)
+
+    def groups(self, places_of):
+        """A group of each system; `places_of` says where."""
+        return [
+            make_group(system, self.processes, self.reader, self.directory, places_of(system), self.options.binary)
+            for system in self.systems
+        ]
+
+    def say(self, text):
+        print(f"{time.monotonic() - self.options.began:5.0f} s  {text}", flush=True)
+
+    def on_lo(self):
+        """What is measured in one namespace per system, with all its agents on `lo`."""
+        namespaces = {system: Namespace() for system in self.systems}
+
+        def places_of(system):
+            return [Place(namespaces[system], "127.0.0.1", LO_PORT + index) for index in range(self.options.nodes)]
+
+        rounds = self.options.rounds if self.wants("join") else 1
+        for number in range(rounds):
+            groups = self.groups(places_of)
+            self.victims.clear()
+            self.join(groups if number % 2 == 0 else reversed(groups), number)
+            if number < rounds - 1:
+                for group in groups:
+                    group.stop()
+                self.forget_data()
+        started = time.monotonic()
+        if self.wants("idle"):
+            self.idle(groups, started)
+        if self.wants("kill"):
+            self.repeat(groups, self.options.kills, self.kill)
+        if self.wants("stop"):
+            self.repeat(groups, self.options.stops, self.freeze)
+        for group in groups:
+            group.stop()
+        self.forget_data()
+
+    def forget_data(self):
+        """New groups are new nodes."""
+        for path in self.directory.iterdir():
+            path.rename(self.options.trash / f"{len(list(self.options.trash.iterdir()))}-{path.name}")
+
+    def join(self, groups, number):
+        for group in groups:
+            with self.reader.measured():
+                seconds = group.start()
+            if self.wants("join"):
+                self.add("join", group.name, seconds, f"round {number}")
+            self.say(f"join: {group.name} {seconds:.2f} s")
+
+    def idle(self, groups, started):
+        """The window in which nothing is asked of anybody."""
+        time.sleep(max(0.0, started + self.options.idle_from - time.monotonic()))
+        busy, began = BusyMeter(), time.monotonic()
+        bytes_before = [group.agents[0].place.namespace.lo_bytes() for group in groups]
+        cpu_before = [[cpu_seconds(pid) for pid in group.pids()] for group in groups]
+        time.sleep(self.options.idle)
+        seconds = time.monotonic() - began
+        for group, lo, cpu in zip(groups, bytes_before, cpu_before):
+            sent = group.agents[0].place.namespace.lo_bytes() - lo
+            spent = [cpu_seconds(pid) - before for pid, before in zip(group.pids(), cpu)]
+            self.add("idle_bytes", group.name, sent / seconds / len(group.agents))
+            for agent, node_cpu in zip(group.agents, spent):
+                resident, anonymous = memory_mib(agent.process.pid)
+                self.add("idle_rss", group.name, resident, agent.name)
+                self.add("idle_anonymous", group.name, anonymous, agent.name)
+                self.add("idle_cpu_by_node", group.name, node_cpu / seconds * 1000, agent.name)
+            self.add("idle_cpu", group.name, statistics.mean(spent) / seconds * 1000)
+            gone = group.wrongly_gone(began)
+            self.add("idle_gone", group.name, len(gone))
+            self.say(f"idle: {group.name} {sent / seconds / len(group.agents):.0f} B/s a node, wrongly gone: {len(gone)}")
+        self.say(f"idle: the whole machine was busy {busy.share():.0%} of the time")
+
+    def repeat(self, groups, count, once):
+        """Does something to one agent of each group, and brings it back; again, with others."""
+        for number in range(count):
+            time.sleep(SETTLE)
+            victim = self.victim(groups)
+            once(groups, victim, f"{number}: n{victim}")
+            for group in groups:
+                group.recover(group.agents[victim])
+
+    def victim(self, groups):
+        """One that all hold alive, that died not before, and that is not the seed, whom others join through."""
+        healthy = lambda index: all(
+            group.agents[index].name in agent.alive
+            for group in groups
+            for agent in group.agents
+            if agent is not group.agents[index]
+        )
+        others = range(1, self.options.nodes)
+        fresh = [index for index in others if index not in self.victims]
+        victim = self.draw.choice([index for index in fresh if healthy(index)] or fresh or others)
+        self.victims.add(victim)
+        return victim
+
+    def kill(self, groups, victim, label):
+        began = {group.name: group.kill(group.agents[victim]) for group in groups}
+        self.await_deaths(groups, victim, began)
+        self.add_last("kill", groups, victim, began, "dead", label)
+
+    def freeze(self, groups, victim, label):
+        began = {}
+        for group in groups:
+            began[group.name] = time.monotonic()
+            group.agents[victim].process.send_signal(signal.SIGSTOP)
+        self.await_deaths(groups, victim, began)
+        self.add_last("stop_dead", groups, victim, began, "dead", label)
+        self.add_last("stop_avoided", groups[:1], victim, began, "avoided", label)
+
+    def await_deaths(self, groups, victim, began):
+        """Waits until all survivors of all groups hold the victim dead, or it is given up."""
+        deadline = max(began.values()) + GIVE_UP
+
+        def known():
+            return all(
+                group.agents[victim].name in agent.dead
+                for group in groups
+                for agent in group.agents
+                if agent is not group.agents[victim]
+            )
+
+        with self.reader.measured():
+            while not known() and time.monotonic() < deadline:
+                time.sleep(0.05)
+
+    def add_last(self, key, groups, victim, began, what, label):
+        """Adds when the last survivor knew, and says so."""
+        for group in groups:
+            name = group.agents[victim].name
+            survivors = [agent for agent in group.agents if agent.name != name]
+            times = sorted(getattr(agent, what).get(name, math.inf) - began[group.name] for agent in survivors)
+            self.add(key, group.name, max(0.0, times[-1]), label)
+            self.add(f"{key}_first", group.name, max(0.0, times[0]), label)
+            self.add(f"{key}_median", group.name, max(0.0, statistics.median(times)), label)
+            gone = group.wrongly_gone(began[group.name], but=[name])
+            self.add(f"{key}_gone", group.name, len(gone), label)
+            note = f", wrongly gone: {' '.join(sorted(gone))}" if gone else ""
+            self.say(f"{key} {label}: {group.name} first {times[0]:.2f} s, last {times[-1]:.2f} s{note}")
+
+    def on_hosts(self):
+        """What is measured with a namespace per host, each with an agent of each system."""
+        network = Network(self.options.nodes)
+
+        def places_of(system):
+            port = PORTS["meshnode" if system == "meshnode" else "peer"]
+            return [Place(host, network.address(index), port) for index, host in enumerate(network.hosts)]
+
+        groups = self.groups(places_of)
+        self.victims.clear()
+        network.count({"meshnode": PORTS["meshnode"], "peer": PORTS["peer"]})
+        for group in groups:
+            self.say(f"hosts: {group.name} joined after {group.start():.2f} s")
+        time.sleep(self.options.idle_from / 4)
+        if self.wants("silent"):
+            self.repeat(groups, self.options.silences, lambda *args: self.silence(network, "silent", *args))
+        if self.wants("loss"):
+            time.sleep(SETTLE)
+            self.loss(network, groups)
+            self.repeat(groups, self.options.lossy_silences, lambda *args: self.lossy_silence(network, *args))
+        for group in groups:
+            group.stop()
+        network.close()
+
+    def silence(self, network, key, groups, victim, label):
+        now = time.monotonic()
+        began = {group.name: now for group in groups}
+        network.silence(victim)
+        try:
+            self.await_deaths(groups, victim, began)
+        finally:
+            network.unsilence(victim)
+        self.add_last(key, groups, victim, began, "dead", label)
+
+    def lossy_silence(self, network, groups, victim, label):
+        with self.lossy(network):
+            time.sleep(self.options.lossy_settle)
+            self.silence(network, "loss_silent", groups, victim, label)
+
+    @contextmanager
+    def lossy(self, network):
+        network.lose(LOSS_PERCENT)
+        try:
+            yield
+        finally:
+            network.lose(0)
+
+    def loss(self, network, groups):
+        """Nobody dies, and packets are lost."""
+        with self.lossy(network):
+            before, began = network.sent(), time.monotonic()
+            time.sleep(self.options.lossy)
+            after, seconds = network.sent(), time.monotonic() - began
+            for group in groups:
+                name = "meshnode" if group.name == "meshnode" else "peer"
+                sent = (after[name] - before[name]) / seconds / len(group.agents)
+                gone = group.wrongly_gone(began)
+                told = sum(1 for when, _, _ in group.deaths if when >= began)
+                self.add("loss_bytes", group.name, sent)
+                self.add("loss_gone", group.name, len(gone))
+                self.add("loss_gone_told", group.name, told)
+                self.say(f"loss: {group.name} {sent:.0f} B/s a node; wrongly gone: {len(gone)}, told {told} times")
+        for group in groups:
+            group.recover(group.agents[-1])
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nodes", type=int, default=32)
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions and shorter windows: for the shape only")
+    parser.add_argument("--only", action="append", choices=PARTS, help="repeatable; default: all")
+    parser.add_argument("--peer", choices=PEERS, default="serf")
+    parser.add_argument("--seed", type=int, default=1, help="of the draw of the victims")
+    parser.add_argument("--json", default=pathlib.Path(tempfile.gettempdir()) / "meshnode-membership.json", type=pathlib.Path)
+    add_arguments(parser, "meshnode-membership.csv")
+    options = parser.parse_args()
+    quick = options.quick
+    options.rounds, options.kills, options.stops = (1, 2, 1) if quick else (3, 5, 3)
+    options.silences, options.lossy_silences = (1, 1) if quick else (3, 3)
+    options.idle_from, options.idle = (15, 15) if quick else (60, 60)
+    options.lossy, options.lossy_settle = (20, 3) if quick else (90, 5)
+    return options
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--nodes", type=int, default=32)
-    parser.add_argument("--for", dest="seconds", type=float, default=60, help="the window, in seconds")
-    parser.add_argument("--settle", type=float, default=30, help="seconds from the last join to the window")
-    parser.add_argument("--peer", action="append", choices=PEERS, help="repeatable; default: serf")
-    parser.add_argument("--rounds", type=int, default=2, help="each in the opposite order of the one before")
-    add_arguments(parser, "meshnode-membership.csv")
-    options = parser.parse_args()
+    options = arguments()
+    need("ip", "nft", "serf")
     enter_own_network()
-    systems = ["meshnode", *(options.peer or ["serf"])]
-    print(machine(), flush=True)
-    rows = []
-    for number in range(options.rounds):
-        for name in systems if number % 2 == 0 else reversed(systems):
-            rows += [(number, name, *row) for row in measure(name, options)]
-    print_summary(rows, systems)
-    print(machine())
-    write_csv(options.csv, HEAD, rows)
+    # Two pipes a process, and a descriptor a namespace.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
+    options.began = time.monotonic()
+    before = machine()
+    print(before, flush=True)
+    with tempfile.TemporaryDirectory(prefix="meshnode-bench-") as directory, Processes() as processes:
+        options.trash = pathlib.Path(directory) / "trash"
+        data = pathlib.Path(directory) / "data"
+        options.trash.mkdir()
+        data.mkdir()
+        bench, busy = Bench(options, processes, data), BusyMeter()
+        if any(bench.wants(part) for part in ON_LO):
+            bench.on_lo()
+        if any(bench.wants(part) for part in ON_HOSTS):
+            bench.on_hosts()
+        share, (late, latest) = busy.share(), bench.reader.worst_lateness()
+    print()
+    bench.figures.print()
+    without_loss = ("kill_gone", "stop_dead_gone", "silent_gone", "idle_gone")
+    gone = {by: sum(sum(bench.figures.values(key, by)) for key in without_loss) for by in bench.systems}
+    print("\nlive members wrongly gone without loss: " + ", ".join(f"{by} {count}" for by, count in gone.items()))
+    print(f"log lines were read late by {late * 1000:.1f} ms (99 of 100), {latest * 1000:.1f} ms at the worst")
+    print(f"the whole machine was busy {share:.0%} of the time, {time.monotonic() - options.began:.0f} s in all\n{machine()}")
+    about = {
+        "machine": before, "nodes": options.nodes, "quick": options.quick, "busy": share,
+        "late_p99_s": late, "late_max_s": latest,
+    }  # fmt: skip
+    bench.figures.write_json(options.json, about)
+    write_csv(options.csv, ("measure", "system", "label", "value"), bench.figures.measured)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit("ended by Ctrl-C") from None

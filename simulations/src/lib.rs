@@ -5,11 +5,15 @@
 
 pub mod checkers;
 pub mod cluster;
+pub mod latency;
+pub mod measure;
+pub mod meter;
 pub mod model;
 pub mod network;
 pub mod options;
 pub mod play;
 pub mod queue;
 pub mod scenario;
+pub mod script;
 pub mod store;
 pub mod trace;

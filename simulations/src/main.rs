@@ -6,10 +6,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use meshnode::mesh::Detector;
 use meshnode::time::Duration;
-use meshsim::options::{Options, parse_duration};
+use meshsim::latency::Latency;
+use meshsim::measure::MeasureArgs;
+use meshsim::options::{Options, parse_duration, parse_mode, parse_share};
 use meshsim::play::Outcome;
-use meshsim::scenario::{SCENARIOS, Scenario};
+use meshsim::scenario::{Scenario, set};
 use meshsim::trace::Trace;
 
 /// Exit code when the trace could not be written.
@@ -30,13 +33,14 @@ enum Command {
     /// Play one scenario. Exit codes: 0 all is well, 2 usage, 3 the trace cannot be written, 10 convergence,
     /// 11 leadership, 12 resurrection, 13 incarnation, 14 bounds.
     Run(Box<RunArgs>),
+    Measure(MeasureArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct RunArgs {
-    /// Which scenario (see `meshsim list`).
+    /// Which scenario: a name (see `meshsim list`) or the path of a TOML file.
     #[arg(value_parser = scenario)]
-    scenario: &'static Scenario,
+    scenario: Scenario,
     /// Nodes that start at the beginning.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     nodes: Option<u16>,
@@ -62,20 +66,20 @@ struct RunArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     staleness: Option<Duration>,
     /// Share of the datagrams that are lost, each way, 0 to 1.
-    #[arg(long, value_parser = share)]
+    #[arg(long, value_parser = parse_share)]
     loss: Option<f64>,
     /// Share of the datagrams that arrive twice, 0 to 1.
-    #[arg(long, value_parser = share)]
+    #[arg(long, value_parser = parse_share)]
     duplicate: Option<f64>,
     /// Share of the datagrams that are overtaken, 0 to 1.
-    #[arg(long, value_parser = share)]
+    #[arg(long, value_parser = parse_share)]
     reorder: Option<f64>,
-    /// The least delay one way.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    delay: Option<Duration>,
-    /// What is added to the delay on average.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    jitter: Option<Duration>,
+    /// How long things are on their way: lan, wan, a constant such as 5ms, or MEDIAN~SIGMA such as 2ms~0.4.
+    #[arg(long, value_parser = Latency::parse)]
+    latency: Option<Latency>,
+    /// Which failure detector the nodes have: swim, lifeguard or witness.
+    #[arg(long, value_parser = parse_mode)]
+    mode: Option<Detector>,
     /// Write the trace to this file (`-` is stdout).
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::List => list().map(|()| 0),
         Command::Run(args) => run(&args),
+        Command::Measure(args) => measure(&args),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
@@ -99,8 +104,10 @@ fn main() -> ExitCode {
 
 fn list() -> io::Result<()> {
     let mut out = io::stdout().lock();
-    for Scenario { name, about, nodes, seconds, .. } in SCENARIOS {
-        writeln!(out, "{name:<10} {about} ({nodes} nodes, {seconds} s)")?;
+    for name in Scenario::names() {
+        let scenario = Scenario::load(name).map_err(io::Error::other)?;
+        let (nodes, duration) = (scenario.nodes(), scenario.options(1, 1).duration);
+        writeln!(out, "{name:<16} {} ({nodes} nodes, {duration:?})", scenario.about)?;
     }
     Ok(())
 }
@@ -120,6 +127,16 @@ fn run(args: &RunArgs) -> io::Result<u8> {
     }
 }
 
+fn measure(args: &MeasureArgs) -> io::Result<u8> {
+    match args.run()? {
+        Ok(()) => Ok(0),
+        Err(violation) => {
+            writeln!(io::stderr(), "violated: {violation}")?;
+            Ok(violation.kind.exit_code())
+        }
+    }
+}
+
 fn report(outcome: &Outcome, replay: &str) -> io::Result<()> {
     let mut err = io::stderr().lock();
     writeln!(err, "the last lines of the trace:")?;
@@ -131,7 +148,7 @@ fn report(outcome: &Outcome, replay: &str) -> io::Result<()> {
 
 impl RunArgs {
     fn options(&self) -> Options {
-        let nodes = self.nodes.map_or(self.scenario.nodes, usize::from);
+        let nodes = self.nodes.map_or_else(|| self.scenario.nodes(), usize::from);
         let mut options = self.scenario.options(nodes, self.seed);
         set(&mut options.duration, self.duration);
         set(&mut options.settle, self.settle);
@@ -142,8 +159,8 @@ impl RunArgs {
         set(&mut options.network.loss, self.loss);
         set(&mut options.network.duplicate, self.duplicate);
         set(&mut options.network.reorder, self.reorder);
-        set(&mut options.network.delay, self.delay);
-        set(&mut options.network.jitter, self.jitter);
+        set(&mut options.network.latency, self.latency);
+        set(&mut options.mode, self.mode);
         options
     }
 
@@ -161,20 +178,6 @@ impl RunArgs {
     }
 }
 
-fn set<T>(option: &mut T, given: Option<T>) {
-    if let Some(given) = given {
-        *option = given;
-    }
-}
-
-fn scenario(name: &str) -> Result<&'static Scenario, String> {
-    Scenario::named(name).ok_or_else(|| {
-        let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
-        format!("accepted are {}", names.join(", "))
-    })
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let accepted = |share: &f64| (0.0..=1.0).contains(share);
-    text.parse().ok().filter(accepted).ok_or_else(|| "accepted is a number from 0 to 1".to_owned())
+fn scenario(name: &str) -> Result<Scenario, String> {
+    Scenario::load(name).map_err(|error| error.to_string())
 }

@@ -1,9 +1,9 @@
 //! The truth against which views are checked: who is up, what runs where, and who can hear whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshnode::id::{IdHash, NodeId, ServiceName};
-use meshnode::time::Instant;
+use meshnode::time::{Duration, Instant};
 
 /// What is really so.
 #[derive(Debug, Default)]
@@ -12,8 +12,11 @@ pub struct Model {
     index: BTreeMap<NodeId, usize>,
     by_hash: BTreeMap<IdHash, usize>,
     parts: Vec<usize>,
-    /// Some pairs are cut one way only; who should see whom is then left open.
-    pub one_way: bool,
+    cuts: BTreeSet<(usize, usize)>,
+    /// Machines that have the key of another one.
+    copies: BTreeSet<usize>,
+    /// When the network was last split, cut or healed.
+    rewired: Instant,
     /// When a node, a service, the store or the network last changed.
     pub changed: Instant,
     /// The same, the start of nodes apart: nothing that happened since is a reason for a leader to step down.
@@ -31,6 +34,21 @@ pub struct Truth {
     pub epoch: u64,
     /// Its services, and whether they answer.
     pub services: BTreeMap<ServiceName, bool>,
+    /// What is wrong with it although it runs.
+    pub marks: BTreeSet<Mark>,
+    /// Since when nothing was wrong with it: when it last went on, or lost its last mark.
+    pub well_since: Instant,
+}
+
+/// What is wrong with a machine that runs: it may rightly be taken for dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// Its process gets too little time.
+    Starved,
+    /// Its processor is slow.
+    Slow,
+    /// It loses more than the network does.
+    Lossy,
 }
 
 /// Whether a node runs.
@@ -48,21 +66,26 @@ pub enum State {
     Crashed,
     /// It is gone of its own will.
     Left,
+    /// It runs, and keeps silent, because another machine has its key.
+    Silenced,
 }
 
 impl State {
     /// It has a process, so it may come to speak again without a boot.
     pub const fn is_running(self) -> bool {
-        matches!(self, Self::Up | Self::Paused | Self::Leaving)
+        matches!(self, Self::Up | Self::Paused | Self::Leaving | Self::Silenced)
     }
 }
 
 impl Model {
     /// Adds a node that was not started yet.
     pub fn add(&mut self, id: NodeId, services: BTreeMap<ServiceName, bool>) {
-        self.index.insert(id, self.nodes.len());
+        if let Some(original) = self.index.insert(id, self.nodes.len()) {
+            self.copies.extend([original, self.nodes.len()]);
+        }
         self.by_hash.insert(id.hash(), self.nodes.len());
-        self.nodes.push(Truth { id, state: State::NotStarted, epoch: 0, services });
+        let (state, well_since) = (State::NotStarted, Instant::ORIGIN);
+        self.nodes.push(Truth { id, state, epoch: 0, services, marks: BTreeSet::new(), well_since });
     }
 
     /// The nodes, by index.
@@ -87,6 +110,9 @@ impl Model {
 
     /// The node changed its state.
     pub fn set_state(&mut self, node: usize, state: State, now: Instant) {
+        if self.nodes[node].state == State::Paused {
+            self.nodes[node].well_since = now;
+        }
         self.nodes[node].state = state;
         self.changed = now;
         if state != State::Up {
@@ -105,11 +131,65 @@ impl Model {
         self.disturb(now);
     }
 
-    /// The network was split or healed: the part of each node, by index.
-    pub fn set_parts(&mut self, parts: Vec<usize>, one_way: bool, now: Instant) {
+    /// Something is wrong with a machine that runs, or is not any more.
+    pub fn set_mark(&mut self, node: usize, mark: Mark, is_so: bool, now: Instant) {
+        let truth = &mut self.nodes[node];
+        let changed = if is_so { truth.marks.insert(mark) } else { truth.marks.remove(&mark) };
+        if changed {
+            truth.well_since = now;
+            self.disturb(now);
+        }
+    }
+
+    /// This is wrong with no machine any more.
+    pub fn clear_mark(&mut self, mark: Mark, now: Instant) {
+        for node in 0..self.nodes.len() {
+            self.set_mark(node, mark, false, now);
+        }
+    }
+
+    /// The network was split or healed: the part of each node, by index, and the ordered pairs that are cut.
+    pub fn set_parts(&mut self, parts: Vec<usize>, cuts: BTreeSet<(usize, usize)>, now: Instant) {
         self.parts = parts;
-        self.one_way = one_way;
+        self.cuts = cuts;
+        self.rewired = now;
         self.disturb(now);
+    }
+
+    /// Some pairs are cut one way only; who should see whom is then left open.
+    pub fn one_way(&self) -> bool {
+        !self.cuts.is_empty()
+    }
+
+    /// Nothing has been wrong with the machine or the network for so long that nobody has a reason to hold it dead.
+    pub fn is_beyond_doubt(&self, node: usize, now: Instant, grace: Duration) -> bool {
+        let truth = &self.nodes[node];
+        let cut = self.cuts.iter().filter(|(from, to)| *from == node || *to == node).count();
+        truth.state == State::Up
+            && truth.marks.is_empty()
+            && !self.copies.contains(&node)
+            && now.since(truth.well_since.max(self.rewired)) >= grace
+            && cut * 4 <= self.nodes.len()
+    }
+
+    /// Both are in one part of the network, and neither way between them is cut.
+    pub fn hear_each_other(&self, one: usize, other: usize) -> bool {
+        let is_cut = self.cuts.contains(&(one, other)) || self.cuts.contains(&(other, one));
+        self.part_of(one) == self.part_of(other) && !is_cut
+    }
+
+    /// Another machine with the same key runs.
+    pub fn has_double(&self, node: usize) -> bool {
+        self.copies.contains(&node)
+            && self.copies.iter().any(|&other| {
+                let other_truth = &self.nodes[other];
+                other != node && other_truth.id == self.nodes[node].id && other_truth.state.is_running()
+            })
+    }
+
+    /// Into how many parts the network is split.
+    pub fn part_count(&self) -> usize {
+        self.parts.iter().collect::<BTreeSet<_>>().len().max(1)
     }
 
     /// Something happened to the world that nodes share.
@@ -128,10 +208,10 @@ impl Model {
         self.nodes.iter().enumerate().filter(move |(_, node)| node.state == state).map(|(index, _)| index)
     }
 
-    /// The nodes that are up, by part of the network.
+    /// The nodes that are up and well, by part of the network.
     pub fn up_by_part(&self) -> BTreeMap<usize, Vec<usize>> {
         let mut parts: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for node in self.in_state(State::Up) {
+        for node in self.in_state(State::Up).filter(|&node| self.nodes[node].marks.is_empty()) {
             parts.entry(self.part_of(node)).or_default().push(node);
         }
         parts

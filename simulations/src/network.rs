@@ -1,12 +1,14 @@
-//! The network between the nodes: delay, loss, duplication, reordering, partitions and one-way cuts.
+//! The network between the nodes: delay, loss, duplication, reordering, partitions, one-way cuts and bad machines.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshnode::time::Duration;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
-/// How long TCP waits before it sends a lost segment again.
+use crate::latency::Latency;
+
+/// How long TCP waits before it sends a lost segment again; twice as long each further time.
 const RETRANSMISSION: Duration = Duration::from_millis(200);
 
 /// After so many losses in a row TCP is through, in this model.
@@ -24,10 +26,17 @@ pub struct Conditions {
     pub duplicate: f64,
     /// Share of the datagrams that later ones overtake.
     pub reorder: f64,
-    /// The least delay one way.
-    pub delay: Duration,
-    /// What is added to the delay on average, uniform from 0 to twice that.
-    pub jitter: Duration,
+    /// How long each is on its way.
+    pub latency: Latency,
+}
+
+/// What one machine loses beside what the network does.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Losses {
+    /// Share of what it sends.
+    pub sent: f64,
+    /// Share of what is sent to it.
+    pub received: f64,
 }
 
 /// The network; nodes are named by their index.
@@ -37,13 +46,14 @@ pub struct Network {
     pub conditions: Conditions,
     parts: Vec<usize>,
     cuts: BTreeSet<(usize, usize)>,
+    losses: BTreeMap<usize, Losses>,
     rng: ChaCha8Rng,
 }
 
 impl Network {
     /// A whole network.
     pub const fn new(conditions: Conditions, rng: ChaCha8Rng) -> Self {
-        Self { conditions, parts: Vec::new(), cuts: BTreeSet::new(), rng }
+        Self { conditions, parts: Vec::new(), cuts: BTreeSet::new(), losses: BTreeMap::new(), rng }
     }
 
     /// Whether anything that `from` sends can arrive at `to`.
@@ -56,9 +66,14 @@ impl Network {
         self.parts.get(node).copied().unwrap_or(0)
     }
 
-    /// Some pairs are cut one way only, so "the same part" does not tell who hears whom.
-    pub fn has_cuts(&self) -> bool {
-        !self.cuts.is_empty()
+    /// The ordered pairs that are cut one way.
+    pub const fn cuts(&self) -> &BTreeSet<(usize, usize)> {
+        &self.cuts
+    }
+
+    /// One machine loses more, or no more, than the network.
+    pub fn set_losses(&mut self, node: usize, losses: Losses) {
+        self.losses.insert(node, losses);
     }
 
     /// Splits the network: only nodes of the same part hear each other.
@@ -79,15 +94,16 @@ impl Network {
         self.cuts.insert((from, to));
     }
 
-    /// Ends all partitions and cuts.
+    /// Ends all partitions, cuts and losses of single machines.
     pub fn heal(&mut self) {
         self.parts.clear();
         self.cuts.clear();
+        self.losses.clear();
     }
 
     /// When the copies of a datagram arrive: none when it is lost, two when it is duplicated.
     pub fn datagram(&mut self, from: usize, to: usize) -> Vec<Duration> {
-        if !self.reaches(from, to) || self.rng.random_bool(self.conditions.loss) {
+        if !self.reaches(from, to) || self.is_lost(from, to) {
             return Vec::new();
         }
         let copies = 1 + usize::from(self.rng.random_bool(self.conditions.duplicate));
@@ -100,13 +116,27 @@ impl Network {
             return None;
         }
         let mut delay = self.one_way();
+        let mut timeout = RETRANSMISSION;
         for _ in 0..MAX_RETRANSMISSIONS {
-            if !self.rng.random_bool(self.conditions.loss) {
+            if !self.is_lost(from, to) {
                 break;
             }
-            delay += RETRANSMISSION;
+            delay += timeout;
+            timeout *= 2;
         }
         Some(delay)
+    }
+
+    /// How long a single packet takes that nobody sends again in time, such as the first one of a connection.
+    pub fn packet(&mut self, from: usize, to: usize) -> Option<Duration> {
+        (self.reaches(from, to) && !self.is_lost(from, to)).then(|| self.one_way())
+    }
+
+    fn is_lost(&mut self, from: usize, to: usize) -> bool {
+        let lost_by = |node: usize| self.losses.get(&node).copied().unwrap_or_default();
+        let arrives =
+            (1.0 - self.conditions.loss) * (1.0 - lost_by(from).sent) * (1.0 - lost_by(to).received);
+        self.rng.random_bool((1.0 - arrives).clamp(0.0, 1.0))
     }
 
     fn datagram_delay(&mut self) -> Duration {
@@ -119,8 +149,7 @@ impl Network {
     }
 
     fn one_way(&mut self) -> Duration {
-        let jitter = u64::try_from(self.conditions.jitter.as_nanos()).unwrap_or(u64::MAX / 2);
-        self.conditions.delay + Duration::from_nanos(self.rng.random_range(0..=2 * jitter))
+        self.conditions.latency.draw(&mut self.rng)
     }
 }
 
@@ -135,8 +164,7 @@ mod tests {
             loss,
             duplicate,
             reorder: 0.5,
-            delay: Duration::from_millis(1),
-            jitter: Duration::from_millis(1),
+            latency: Latency::Constant(Duration::from_millis(3)),
         };
         Network::new(conditions, ChaCha8Rng::seed_from_u64(1))
     }
@@ -155,7 +183,24 @@ mod tests {
         let mut network = network(0.0, 0.0);
         let delays: Vec<Duration> = (0..100).flat_map(|_| network.datagram(0, 1)).collect();
         assert!(delays.iter().any(|d| *d > Duration::from_millis(3)));
-        assert!(delays.iter().all(|d| *d >= Duration::from_millis(1) && *d <= Duration::from_millis(30)));
+        assert!(delays.iter().all(|d| *d >= Duration::from_millis(3) && *d <= Duration::from_millis(30)));
+    }
+
+    #[test]
+    fn one_machine_may_lose_what_the_others_do_not() {
+        let mut network = network(0.0, 0.0);
+        network.set_losses(1, Losses { sent: 0.8, received: 0.0 });
+        let mut arrived = |from, to| (0..10_000).filter(|_| !network.datagram(from, to).is_empty()).count();
+        assert_eq!((arrived(0, 2), arrived(0, 1)), (10_000, 10_000));
+        assert!((1_800..2_200).contains(&arrived(1, 0)));
+    }
+
+    #[test]
+    fn a_lost_segment_is_sent_again_ever_later() {
+        let mut network = network(0.5, 0.0);
+        let delays: BTreeSet<Duration> = (0..1_000).filter_map(|_| network.link(0, 1)).collect();
+        let expected = [3, 203, 603, 1_403].map(Duration::from_millis);
+        assert!(delays.iter().zip(expected).all(|(delay, expected)| *delay == expected), "{delays:?}");
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use meshnode::mesh::Detector;
 use meshnode::time::Duration;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use crate::latency::Latency;
 use crate::network::Conditions;
 
 /// Everything that a run depends on, beside its script.
@@ -29,13 +31,18 @@ pub struct Options {
     pub staleness: Duration,
     /// How the network treats what is sent.
     pub network: Conditions,
+    /// Which failure detector the nodes have.
+    pub mode: Detector,
 }
 
 impl Options {
     /// Options whose network is drawn from the seed, and the rest usual.
     pub fn draw(nodes: usize, seed: u64) -> Self {
         let mut rng = generator(seed, Stream::Options);
-        let delay = Duration::from_micros(rng.random_range(100..10_000));
+        let latency = Latency::LogNormal {
+            median: Duration::from_micros(rng.random_range(100..10_000)),
+            sigma: f64::from(rng.random_range(2..8_u8)) / 10.0,
+        };
         Self {
             nodes,
             seed,
@@ -49,9 +56,9 @@ impl Options {
                 loss: 0.0,
                 duplicate: f64::from(rng.random_range(0..20_u8)) / 1_000.0,
                 reorder: f64::from(rng.random_range(0..50_u8)) / 1_000.0,
-                delay,
-                jitter: delay * rng.random_range(0..100) / 100,
+                latency,
             },
+            mode: Detector::default(),
         }
     }
 }
@@ -59,15 +66,29 @@ impl Options {
 /// As flags of `meshsim run`, so that a printed run can be repeated by pasting.
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { nodes, seed, duration, settle, seeds, stagger, hold, staleness, network } = self;
+        let Self { nodes, seed, duration, settle, seeds, stagger, hold, staleness, network, mode } = self;
         write!(f, "--nodes {nodes} --seed {seed} --for {duration:?} --settle {settle:?} --seeds {seeds} ")?;
         write!(f, "--stagger {stagger:?} --hold {hold:?} --staleness {staleness:?} ")?;
-        let Conditions { loss, duplicate, reorder, delay, jitter } = network;
-        write!(
-            f,
-            "--loss {loss} --duplicate {duplicate} --reorder {reorder} --delay {delay:?} --jitter {jitter:?}"
-        )
+        write!(f, "--mode {} ", mode_name(*mode))?;
+        let Conditions { loss, duplicate, reorder, latency } = network;
+        write!(f, "--loss {loss} --duplicate {duplicate} --reorder {reorder} --latency {latency}")
     }
+}
+
+/// The name of a failure detector on the command line.
+pub const fn mode_name(mode: Detector) -> &'static str {
+    match mode {
+        Detector::Swim => "swim",
+        Detector::Lifeguard => "lifeguard",
+        Detector::Witness => "witness",
+    }
+}
+
+/// Reads the name of a failure detector.
+pub fn parse_mode(name: &str) -> Result<Detector, String> {
+    let modes = [Detector::Swim, Detector::Lifeguard, Detector::Witness];
+    let found = modes.into_iter().find(|mode| mode_name(*mode) == name);
+    found.ok_or_else(|| format!("'{name}' is not a mode; accepted are swim, lifeguard and witness"))
 }
 
 /// Independent streams of the run's randomness: more draws of one do not shift the others.
@@ -118,6 +139,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     let rest = u64::try_from(u128::from(fraction) * u128::from(nanos_per_unit) / 10_u128.pow(digits));
     let rest = rest.map_err(|_| invalid())?;
     nanos.checked_add(rest).map(Duration::from_nanos).ok_or_else(invalid)
+}
+
+/// Parses a share, 0 to 1.
+pub fn parse_share(text: &str) -> Result<f64, String> {
+    let accepted = |share: &f64| (0.0..=1.0).contains(share);
+    text.parse().ok().filter(accepted).ok_or_else(|| "accepted is a number from 0 to 1".to_owned())
 }
 
 #[cfg(test)]

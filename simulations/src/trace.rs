@@ -15,11 +15,18 @@ pub struct Trace {
     lines: u64,
     tail: VecDeque<String>,
     sink: Option<Box<dyn io::Write>>,
+    is_silent: bool,
 }
 
 impl Default for Trace {
     fn default() -> Self {
-        Self { hasher: blake3::Hasher::new(), lines: 0, tail: VecDeque::with_capacity(TAIL), sink: None }
+        Self {
+            hasher: blake3::Hasher::new(),
+            lines: 0,
+            tail: VecDeque::with_capacity(TAIL),
+            sink: None,
+            is_silent: false,
+        }
     }
 }
 
@@ -27,6 +34,11 @@ impl Trace {
     /// A trace whose lines are also written to `sink`.
     pub fn to(sink: Box<dyn io::Write>) -> Self {
         Self { sink: Some(sink), ..Self::default() }
+    }
+
+    /// A trace without lines, for runs that are too long to be told.
+    pub fn silent() -> Self {
+        Self { is_silent: true, ..Self::default() }
     }
 
     /// Someone reads the lines, so explaining them is worth the time.
@@ -41,6 +53,9 @@ impl Trace {
 
     /// Adds a line with an explanation, which is shown and not hashed.
     pub fn explain(&mut self, at: Instant, who: Who, what: fmt::Arguments<'_>, explanation: Option<String>) {
+        if self.is_silent {
+            return;
+        }
         let mut line =
             if self.tail.len() == TAIL { self.tail.pop_front().unwrap_or_default() } else { String::new() };
         line.clear();

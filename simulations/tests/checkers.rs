@@ -2,11 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use meshnode::id::{Identity, ManifestVersion, NodeId, Version};
 use meshnode::manifest::{Capabilities, Health, HostPolicy, Manifest, Protocol, Service, Standing, Timeouts};
+use meshnode::mesh::Detector;
 use meshnode::time::{Duration, Instant};
 use meshnode::view::{LeaderView, MemberView, Status, View};
 use meshsim::checkers::bounds::{MAX_DATAGRAMS_PER_SECOND, MAX_REQUESTS, MAX_WAKES};
@@ -26,7 +27,7 @@ fn id(node: usize) -> NodeId {
 
 /// Three nodes that are up, each with the service `echo`, and have seen only themselves yet.
 fn three() -> (Model, Checkers) {
-    let (mut model, mut checkers) = (Model::default(), Checkers::new(HOLD));
+    let (mut model, mut checkers) = (Model::default(), Checkers::new(HOLD, Detector::Witness, true));
     for node in 0..3 {
         model.add(id(node), BTreeMap::from([("echo".parse().unwrap(), true)]));
         model.set_state(node, State::Up, at(0));
@@ -178,7 +179,7 @@ fn convergence_sees_that_the_dead_are_held_alive() {
 fn convergence_goes_by_the_part_of_the_network() {
     let (mut model, mut checkers) = three();
     then_sees(&model, &mut checkers, true_view(1)).unwrap();
-    model.set_parts(vec![0, 0, 1], false, at(3));
+    model.set_parts(vec![0, 0, 1], BTreeSet::new(), at(3));
     let (kind, what) = checkers.unsettled(&model).unwrap();
     assert!(kind == Kind::Convergence && what.contains("cut off"), "{what}");
 }
@@ -211,24 +212,24 @@ fn leadership_sees_two_claims_that_last() {
 }
 
 #[test]
-fn leadership_sees_a_joiner_that_preempts() {
+fn preemption_sees_a_joiner_that_leads() {
     let (model, mut checkers) = three();
     for node in 0..2 {
         see(&mut checkers, 1, node, true_view(node), &model).unwrap();
     }
     let usurper = view(1, Some(1), (0..3).map(|node| member(node, Status::Alive, 0)));
     let result = see(&mut checkers, 20, 1, usurper, &model);
-    assert_violates(Kind::Leadership, "n1 claims to lead, although it sees n0", result);
+    assert_violates(Kind::Preemption, "n1 claims to lead, although it sees n0", result);
 }
 
 #[test]
-fn leadership_sees_a_leader_that_steps_down_when_only_a_joiner_came() {
+fn preemption_sees_a_leader_that_steps_down_when_only_a_joiner_came() {
     let (mut model, mut checkers) = three();
     see(&mut checkers, 1, 0, true_view(0), &model).unwrap();
     let idle = |local| view(local, None, (0..3).map(|node| member(node, Status::Alive, 0)));
     model.set_state(2, State::Up, at(90));
     let result = see(&mut checkers, 100, 0, idle(0), &model);
-    assert_violates(Kind::Leadership, "n0 steps down", result);
+    assert_violates(Kind::Preemption, "n0 steps down", result);
     see(&mut checkers, 101, 0, true_view(0), &model).unwrap();
     model.set_state(2, State::Crashed, at(101));
     see(&mut checkers, 102, 0, idle(0), &model).expect("a death may be a reason");

@@ -52,7 +52,7 @@ fn a_violation_has_an_exit_code_and_a_line_to_replay_it() {
 #[test]
 fn a_wrong_option_is_named_with_what_is_accepted() {
     for (args, accepted) in [
-        (["run", "sunny", "--nodes", "4"], "accepted are steady, bootstrap"),
+        (["run", "sunny", "--nodes", "4"], "accepted are the path of a file, and steady, bootstrap"),
         (["run", "steady", "--loss", "2"], "a number from 0 to 1"),
         (["run", "steady", "--for", "soon"], "accepted are a number and ns"),
     ] {

@@ -9,7 +9,7 @@ use meshsim::trace::Trace;
 
 #[track_caller]
 fn ends_well(name: &str, nodes: usize, seed: u64, loss: f64) {
-    let scenario = Scenario::named(name).expect("no such scenario");
+    let scenario = Scenario::load(name).expect("no such scenario");
     let mut options = Options { settle: Duration::from_secs(90), ..scenario.options(nodes, seed) };
     options.network.loss = loss;
     let replay = format!("meshsim run {name} {options} --trace -");

@@ -11,7 +11,7 @@ use meshnode::view::Status;
 use meshsim::checkers::Violation;
 use meshsim::cluster::{Cluster, Restart};
 use meshsim::options::Options;
-use meshsim::scenario::{SCENARIOS, Scenario};
+use meshsim::scenario::Scenario;
 use meshsim::trace::Trace;
 
 type Story = Result<(), Violation>;
@@ -286,13 +286,17 @@ fn a_node_alone_is_a_mesh_of_one_that_leads_and_writes() -> Story {
     Ok(())
 }
 
+/// What takes too long, or has no sense, with six nodes.
+const NOT_SMALL: [&str; 2] = ["write-budget", "store-outage"];
+
 #[test]
 fn every_scenario_ends_well_in_small() {
-    for scenario in SCENARIOS {
+    for name in Scenario::names().filter(|name| !NOT_SMALL.contains(name)) {
+        let scenario = Scenario::load(name).unwrap();
         let options = Options { hold: secs(5), ..scenario.options(6, 1) };
-        let replay = format!("meshsim run {} {options} --trace -", scenario.name);
-        let outcome = Scenario::play(scenario, options, Trace::default());
+        let replay = format!("meshsim run {name} {options} --trace -");
+        let outcome = scenario.play(options, Trace::default());
         assert!(outcome.settled.is_ok(), "{outcome}\nreplay: {replay}");
-        println!("{}: {:?}", scenario.name, outcome.settled);
+        println!("{name}: {:?}", outcome.settled);
     }
 }

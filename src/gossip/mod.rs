@@ -246,7 +246,7 @@ impl Gossip {
             Ask::Fetch(fetch) => Some(Reply::Fetch(self.records(&fetch.subjects, now))),
             Ask::Push(records) => Some(self.take_push(from, records, now)),
             // The write record is the summary's business.
-            Ask::Keep(_) => None,
+            Ask::Keep(_) | Ask::Ping(_) => None,
         }
     }
 

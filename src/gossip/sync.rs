@@ -81,7 +81,7 @@ impl Gossip {
             }
             Some(Reply::Push(_)) => {}
             // The peer is gone or does not understand; the next root that differs starts again.
-            Some(Reply::Keep(_)) | None => return,
+            Some(Reply::Keep(_) | Reply::Ping(_)) | None => return,
         }
         self.next_step(session, now);
     }

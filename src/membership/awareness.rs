@@ -6,12 +6,23 @@ use crate::time::Duration;
 const MAX_SCORE: u32 = 8;
 
 /// The local health multiplier.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Awareness {
     score: u32,
+    max: u32,
 }
 
 impl Awareness {
+    /// Well; for ever so when not `enabled`.
+    pub(super) const fn new(enabled: bool) -> Self {
+        Self { score: 0, max: if enabled { MAX_SCORE } else { 0 } }
+    }
+
+    /// After a pause of this node nothing that it concludes can be trusted.
+    pub(super) const fn distrust(&mut self) {
+        self.score = self.max;
+    }
+
     /// A ping was answered.
     pub(super) fn handle_success(&mut self) {
         self.score = self.score.saturating_sub(1);
@@ -22,12 +33,12 @@ impl Awareness {
     /// A relay that answers with a nack shows that this node's own network and processor work.
     pub(super) fn handle_failure(&mut self, relays: u32, missed_nacks: u32) {
         let penalty = if relays == 0 { 1 } else { missed_nacks };
-        self.score = (self.score + penalty).min(MAX_SCORE);
+        self.score = (self.score + penalty).min(self.max);
     }
 
     /// Somebody suspected this node: it was probably slow to answer.
     pub(super) fn handle_refutation(&mut self) {
-        self.score = (self.score + 1).min(MAX_SCORE);
+        self.score = (self.score + 1).min(self.max);
     }
 
     /// `duration`, stretched by the multiplier.

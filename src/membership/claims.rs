@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use super::{
-    Claim, FactKind, MAX_INCARNATION_JUMP, MAX_MEMBERS, MAX_NOTICES_PER_SECOND, Member, Membership, Output,
-    Suspicion, TOMBSTONE_FADES, kind_of,
+    Claim, Destination, FactKind, MAX_INCARNATION_JUMP, MAX_MEMBERS, MAX_NOTICES_PER_SECOND, Member,
+    Membership, Output, Suspicion, TOMBSTONE_FADES, kind_of,
 };
 use crate::id::{IdHash, NodeId, Version};
 use crate::time::{Duration, Instant};
@@ -37,7 +37,7 @@ impl Membership {
             if epoch == member.claim.version.epoch {
                 return;
             }
-            self.change(hash, claim, self.hash, Duration::ZERO, now);
+            self.change(hash, claim, self.hash, 0, Duration::ZERO, now);
         } else {
             if self.members.len() >= MAX_MEMBERS {
                 self.outputs.push_back(Output::Refused(format!("member {id} is beyond {MAX_MEMBERS}")));
@@ -81,7 +81,7 @@ impl Membership {
                 .is_some_and(|member| member.is_live() && member.claim.version.epoch == claim.version.epoch);
             let status =
                 if held_alive && claim.status == Status::Dead { Status::Suspect } else { claim.status };
-            self.handle_claim(hash, Claim { status, ..claim }, teller, teller, now);
+            self.handle_claim(hash, Claim { status, ..claim }, teller, teller, 0, now);
         } else if self.members.len() < MAX_MEMBERS {
             let mut tombstone = Member::new(id, claim, None, now);
             tombstone.hold(Claim { status: Status::Alive, ..claim }, Duration::ZERO, now);
@@ -98,20 +98,27 @@ impl Membership {
             FactKind::Suspect => Status::Suspect,
             FactKind::Dead => Status::Dead,
             FactKind::Left => Status::Left,
-            FactKind::Manifest | FactKind::Load | FactKind::Coordinator | FactKind::Unknown => return,
+            FactKind::Manifest
+            | FactKind::Load
+            | FactKind::Coordinator
+            | FactKind::Unroutable
+            | FactKind::Unknown => return,
         };
         let accuser = if fact.by == 0 || status != Status::Suspect { teller } else { IdHash(fact.by) };
         let claim = Claim { version: fact.version(), status };
-        self.handle_claim(IdHash(fact.subject), claim, accuser, teller, now);
+        let witnesses = usize::try_from(fact.value).unwrap_or(usize::MAX);
+        self.handle_claim(IdHash(fact.subject), claim, accuser, teller, witnesses, now);
     }
 
-    /// Something is said about a member by `teller`; `accuser` is who says so first, for suspicions.
+    /// Something is said about a member by `teller`; `accuser` is who says so first, for suspicions, and `witnesses` say
+    /// the same.
     pub fn handle_claim(
         &mut self,
         subject: IdHash,
         claim: Claim,
         accuser: IdHash,
         teller: IdHash,
+        witnesses: usize,
         now: Instant,
     ) {
         if subject == self.hash {
@@ -130,7 +137,7 @@ impl Membership {
             return;
         }
         if claim.supersedes(held) {
-            self.change(subject, claim, accuser, Duration::ZERO, now);
+            self.change(subject, claim, accuser, witnesses, Duration::ZERO, now);
         } else if claim == held && claim.status == Status::Suspect {
             self.confirm(subject, accuser, now);
         }
@@ -143,10 +150,10 @@ impl Membership {
         let held = member.claim;
         if version > held.version {
             let claim = Claim { version, status: Status::Alive };
-            self.handle_claim(from, claim, from, from, now);
+            self.handle_claim(from, claim, from, from, 0, now);
         } else if held.status == Status::Dead && self.may_notify(now) {
             // It does not know that it is held dead; the datagram will say so, and it comes back.
-            self.send(super::Destination::Member { id: from, addr: source }, None);
+            self.send(Destination::Member { id: from, addr: source }, None);
         }
     }
 
@@ -155,7 +162,7 @@ impl Membership {
         let Some(claim) = self.members.get(&from).map(|member| member.claim) else { return };
         if self.may_notify(now) {
             let fact = Fact::about(from, claim.version, kind_of(claim.status));
-            self.outputs.push_back(Output::Correct { id: from, addr: source, fact });
+            self.outputs.push_back(Output::Tell { to: Destination::Member { id: from, addr: source }, fact });
         }
     }
 
@@ -171,21 +178,30 @@ impl Membership {
         }
     }
 
-    pub(super) fn suspect(&mut self, subject: IdHash, now: Instant) {
+    pub(super) fn suspect(&mut self, subject: IdHash, witnesses: usize, now: Instant) {
         let Some(member) = self.members.get(&subject) else { return };
         let claim = Claim { version: member.claim.version, status: Status::Suspect };
-        self.handle_claim(subject, claim, self.hash, self.hash, now);
+        self.handle_claim(subject, claim, self.hash, self.hash, witnesses, now);
+        if self.detector.has_witnesses() {
+            self.tell_subject(subject);
+        }
     }
 
     pub(super) fn expire_suspicions(&mut self, now: Instant) {
         let due = |(hash, suspicion): (&IdHash, &Suspicion)| (suspicion.deadline() <= now).then_some(*hash);
         let due: Vec<IdHash> = self.suspicions.iter().filter_map(due).collect();
+        let is_doubtful = !due.is_empty() && self.is_self_suspecting(now);
         for subject in due {
+            if is_doubtful {
+                let suspicion = self.suspicions.get_mut(&subject);
+                suspicion.into_iter().for_each(|suspicion| suspicion.postpone(now + super::PERIOD));
+                continue;
+            }
             let Some(member) = self.members.get(&subject) else { continue };
             let claim = Claim { version: member.claim.version, status: Status::Dead };
             let id = member.id;
             self.evidence(id, "the suspicion timer ran out".to_owned(), None);
-            self.change(subject, claim, self.hash, Duration::ZERO, now);
+            self.change(subject, claim, self.hash, 0, Duration::ZERO, now);
         }
     }
 
@@ -220,16 +236,31 @@ impl Membership {
     }
 
     /// Holds a claim that supersedes what was held, and tells others.
-    fn change(&mut self, subject: IdHash, claim: Claim, accuser: IdHash, age: Duration, now: Instant) {
-        let (members, period) = (self.live_count(), super::PERIOD);
+    pub(super) fn change(
+        &mut self,
+        subject: IdHash,
+        claim: Claim,
+        accuser: IdHash,
+        witnesses: usize,
+        age: Duration,
+        now: Instant,
+    ) {
+        let members = self.live_count();
         let Some(member) = self.members.get_mut(&subject) else { return };
         let (id, held, has_address) = (member.id, member.claim, member.addr.is_some());
         member.hold(claim, age, now);
         self.suspicions.remove(&subject);
         match (held.status.is_live(), claim.status.is_live()) {
-            (true, false) => self.order.retain(|id| *id != subject),
+            (true, false) => self.discharge(subject, now),
             (false, true) => self.enlist(subject),
             (true, true) | (false, false) => {}
+        }
+        if claim.status != Status::Suspect {
+            self.accusations.remove(&subject);
+            self.end_inquest(subject);
+        }
+        if claim.version.epoch > held.version.epoch {
+            self.unwatch(subject, now);
         }
         match claim.status {
             Status::Alive => {
@@ -247,7 +278,7 @@ impl Membership {
                 }
             }
             Status::Suspect => {
-                let suspicion = Suspicion::new(accuser, members, period, now);
+                let suspicion = Suspicion::new(accuser, members, witnesses, self.detector, now);
                 let wait = suspicion.deadline().since(now).as_secs_f64();
                 self.suspicions.insert(subject, suspicion);
                 self.evidence(id, format!("dead in {wait:.1} s unless refuted"), None);
@@ -261,7 +292,11 @@ impl Membership {
         }
         self.outputs.push_back(Output::Changed(subject));
         let by = if claim.status == Status::Suspect { accuser.0 } else { 0 };
-        self.disseminate(Fact { by, ..Fact::about(subject, claim.version, kind_of(claim.status)) }, now);
+        let value = witnesses as u64;
+        self.disseminate(
+            Fact { by, value, ..Fact::about(subject, claim.version, kind_of(claim.status)) },
+            now,
+        );
     }
 
     fn confirm(&mut self, subject: IdHash, accuser: IdHash, now: Instant) {
@@ -282,6 +317,19 @@ impl Membership {
         self.order.insert(place, hash);
         if place < self.next {
             self.next += 1;
+        }
+        self.turns.handle_newcomer(self.hash, hash);
+    }
+
+    /// Takes a member that is gone out of all that only concerns the living.
+    fn discharge(&mut self, hash: IdHash, now: Instant) {
+        self.order.retain(|id| *id != hash);
+        self.turns.handle_gone(hash);
+        self.unwatch(hash, now);
+        self.isolation.forget(hash);
+        self.looks.remove(&hash);
+        if self.routes.forget(hash) {
+            self.route_ended(hash);
         }
     }
 

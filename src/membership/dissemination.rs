@@ -31,13 +31,14 @@ enum Class {
 const CLASSES: [Class; 4] =
     [Class::DeathsAndRefutations, Class::JoinsAndLeaves, Class::Manifests, Class::Load];
 
-/// What a newer fact replaces: per subject one fact on liveness, one manifest, one load, one term.
+/// What a newer fact replaces: per subject one fact on liveness, one manifest, one load, one term, one route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Topic {
     Liveness,
     Manifest,
     Load,
     Term,
+    Route,
 }
 
 fn sort(kind: FactKind) -> Option<(Class, Topic)> {
@@ -48,6 +49,7 @@ fn sort(kind: FactKind) -> Option<(Class, Topic)> {
         }
         FactKind::Left | FactKind::Joined => Some((Class::JoinsAndLeaves, Topic::Liveness)),
         FactKind::Coordinator => Some((Class::JoinsAndLeaves, Topic::Term)),
+        FactKind::Unroutable => Some((Class::JoinsAndLeaves, Topic::Route)),
         FactKind::Manifest => Some((Class::Manifests, Topic::Manifest)),
         FactKind::Load => Some((Class::Load, Topic::Load)),
     }
@@ -111,6 +113,21 @@ impl Dissemination {
     /// Whether something waits that is worth a datagram of its own.
     pub(super) fn is_urgent(&self) -> bool {
         self.queue.first_key_value().is_some_and(|((class, ..), _)| *class < Class::Load)
+    }
+
+    /// Whether a fact waits that was told to fewer than `copies` members, load apart.
+    pub(super) fn is_new(&self, copies: usize) -> bool {
+        let least = |class: Class| self.class(class).next().map(|((_, told, _), _)| *told as usize);
+        CLASSES
+            .into_iter()
+            .filter(|class| *class < Class::Load)
+            .any(|class| least(class).is_some_and(|n| n < copies))
+    }
+
+    /// Whether a death waits that nobody was told of.
+    pub(super) fn has_new_deaths(&self) -> bool {
+        let untold = self.class(Class::DeathsAndRefutations).take_while(|((_, told, _), _)| *told == 0);
+        untold.into_iter().any(|(_, fact)| fact.kind() == FactKind::Dead)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -5,24 +5,44 @@
 //! refute in time. Lifeguard (Dadgar, Phillips, Currey, 2017): local health awareness, dynamic suspicion timeouts,
 //! and a suspected member is told first. Facts ride on every datagram, and new ones are told at once.
 //!
+//! On top of that, members have eight watchers each, whom they ping by turns; a suspicion is private until witnesses
+//! agree (see `turns`, `accusing`, `witness`, `hard`).
+//!
 //! This machine does not know manifests, digests or links: it is told of verified identities (`introduce`), and says
 //! which ones it wants (`Output::Wanted`).
 
+mod accusation;
+mod accusing;
+mod acquaint;
 mod awareness;
+mod challenges;
 mod claims;
+mod detector;
 mod dissemination;
+mod hard;
+mod isolation;
 mod join;
+mod look;
 mod member;
 mod output;
+mod pauses;
+mod relays;
 mod rounds;
+mod routes;
+mod rtt;
+mod spreading;
 mod suspicion;
 mod timer;
+mod turns;
+mod watchers;
+mod witness;
 
 #[cfg(test)]
 mod tests;
 
+pub use detector::Detector;
 pub use member::{Claim, MAX_INCARNATION_JUMP, Member};
-pub use output::{Destination, Output};
+pub use output::{ConnectOutcome, Destination, LinkAnswer, Output};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -34,12 +54,21 @@ use crate::id::{IdHash, NodeId, Version};
 use crate::time::{Duration, Instant, earliest};
 use crate::view::Status;
 use crate::wire::{Body, Fact, FactKind};
+use accusation::Accusation;
 use awareness::Awareness;
+use challenges::Challenges;
 use dissemination::Dissemination;
+use hard::Endings;
+use isolation::Isolation;
 use join::Joining;
-use rounds::{Relay, Round};
+use look::Look;
+use relays::{Relay, Relays};
+use rounds::Round;
+use routes::Routes;
+use rtt::RoundTrips;
 use suspicion::Suspicion;
 use timer::{Timer, Timers};
+use turns::{Turns, Watching};
 
 /// The protocol period (SWIM's T').
 pub const PERIOD: Duration = Duration::from_secs(1);
@@ -53,17 +82,32 @@ pub const TOMBSTONE_ENDS: Duration = Duration::from_secs(24 * 3600);
 /// The most members, tombstones included, that a node keeps.
 pub const MAX_MEMBERS: usize = 65_536;
 
-/// A newly learned fact waits at most this long for its datagram; then facts go out at this rate.
-const GOSSIP_INTERVAL: Duration = Duration::from_millis(200);
-
-/// Members that each gossip datagram goes to.
-const GOSSIP_FANOUT: usize = 3;
-
 /// Between two looks through the tombstones.
 const REAP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Notices of death that are sent per second, so that two histories that meet cannot flood each other.
 const MAX_NOTICES_PER_SECOND: u32 = 20;
+
+/// What a node's membership begins with.
+#[derive(Debug)]
+pub struct Start {
+    /// The node.
+    pub id: NodeId,
+    /// Its version.
+    pub version: Version,
+    /// Random; drawn at each boot.
+    pub boot_nonce: u64,
+    /// Where others reach it, if that is known.
+    pub addr: Option<SocketAddr>,
+    /// How many seeds are configured.
+    pub seeds: usize,
+    /// Addresses of members of earlier boots.
+    pub peers: Vec<SocketAddr>,
+    /// How deaths are found.
+    pub detector: Detector,
+    /// Seeds the generator.
+    pub seed: [u8; 32],
+}
 
 /// The membership machine of one node.
 #[derive(Debug)]
@@ -79,9 +123,26 @@ pub struct Membership {
     next: usize,
     /// The largest mesh that anybody told of lately: a fresh joiner must not tell its facts too rarely.
     advertised: u32,
+    detector: Detector,
+    addr: Option<SocketAddr>,
     may_accuse: bool,
-    round: Option<Round>,
-    relays: BTreeMap<u64, Relay>,
+    rounds: BTreeMap<u64, Round>,
+    relays: Relays,
+    challenges: Challenges,
+    round_trips: RoundTrips,
+    turns: Turns,
+    watching: Watching,
+    looks: BTreeMap<IdHash, Look>,
+    accusations: BTreeMap<IdHash, Accusation>,
+    /// Witnesses that said nothing lately, until when they are not asked.
+    mute: BTreeMap<IdHash, Instant>,
+    endings: Endings,
+    second_looks: Vec<(Instant, IdHash)>,
+    isolation: Isolation,
+    is_isolated: bool,
+    routes: Routes,
+    /// When anybody was heard last.
+    last_received: Instant,
     suspicions: BTreeMap<IdHash, Suspicion>,
     awareness: Awareness,
     dissemination: Dissemination,
@@ -96,15 +157,8 @@ pub struct Membership {
 
 impl Membership {
     /// A mesh of one, which starts to join through its seeds and former peers.
-    pub fn new(
-        id: NodeId,
-        version: Version,
-        boot_nonce: u64,
-        seeds: usize,
-        peers: Vec<SocketAddr>,
-        seed: [u8; 32],
-        now: Instant,
-    ) -> Self {
+    pub fn new(start: Start, now: Instant) -> Self {
+        let Start { id, version, boot_nonce, addr, seeds, peers, detector, seed } = start;
         let mut membership = Self {
             id,
             hash: id.hash(),
@@ -115,11 +169,26 @@ impl Membership {
             order: Vec::new(),
             next: 0,
             advertised: 1,
+            detector,
+            addr,
             may_accuse: false,
-            round: None,
-            relays: BTreeMap::new(),
+            rounds: BTreeMap::new(),
+            relays: Relays::new(),
+            challenges: Challenges::default(),
+            round_trips: RoundTrips::default(),
+            turns: Turns::default(),
+            watching: Watching::new(),
+            looks: BTreeMap::new(),
+            accusations: BTreeMap::new(),
+            mute: BTreeMap::new(),
+            endings: Endings::new(),
+            second_looks: Vec::new(),
+            isolation: Isolation::default(),
+            is_isolated: false,
+            routes: Routes::default(),
+            last_received: now,
             suspicions: BTreeMap::new(),
-            awareness: Awareness::default(),
+            awareness: Awareness::new(detector.has_local_health()),
             dissemination: Dissemination::default(),
             last_gossip: now,
             notices: (now, 0),
@@ -175,8 +244,29 @@ impl Membership {
     }
 
     /// Past its startup gate the node may accuse; before, it only looks around, faster.
-    pub fn allow_accusations(&mut self) {
+    pub fn allow_accusations(&mut self, now: Instant) {
         self.may_accuse = true;
+        self.rounds.clear();
+        if self.detector.has_witnesses() {
+            let first = now + self.drawn_within(turns::TURN);
+            self.timers.set(Timer::Turn, first);
+            self.begin_watching(now);
+        }
+    }
+
+    /// Where others reach this node.
+    pub const fn set_address(&mut self, addr: SocketAddr) {
+        self.addr = Some(addr);
+    }
+
+    /// Whether the mesh holds a member unroutable.
+    pub fn is_unroutable(&self, member: IdHash) -> bool {
+        self.routes.is_unroutable(member)
+    }
+
+    /// Whether this node doubts itself, because most of what it looks at is silent.
+    pub const fn is_isolated(&self) -> bool {
+        self.is_isolated
     }
 
     /// The node took a higher epoch, because the mesh knew one.
@@ -185,36 +275,14 @@ impl Membership {
         self.disseminate(Fact::about(self.hash, self.version, FactKind::Alive), now);
     }
 
-    /// Tells everyone a fact. A node that does not know its mesh yet does not tell it of its members.
-    pub fn disseminate(&mut self, fact: Fact, now: Instant) {
-        let is_introduction = matches!(fact.kind(), FactKind::Joined | FactKind::Manifest);
-        if is_introduction && !self.may_accuse && fact.subject != self.hash.0 {
-            return;
-        }
-        self.dissemination.add(fact);
-        self.schedule_gossip(now);
-    }
-
-    /// The facts for a datagram to `to`, of at most `budget` packed bytes: first what it must know about itself.
-    pub fn facts_for(&mut self, to: Option<IdHash>, budget: usize) -> Vec<Fact> {
-        let mut facts: Vec<Fact> = to.and_then(|to| self.accusation(to)).into_iter().collect();
-        if self.leaving.is_some() {
-            facts.push(Fact::about(self.hash, self.version, FactKind::Left));
-        }
-        let used: usize = facts.iter().map(Fact::packed_len).sum();
-        let members = self.live_count().max(self.advertised as usize);
-        let limit = dissemination::retransmit_limit(members);
-        facts.extend(self.dissemination.fill(budget.saturating_sub(used), limit));
-        facts
-    }
-
     /// Time passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.timers.take_expired(now) {
             match timer {
                 Timer::Period => self.begin_period(now),
-                Timer::Direct => self.ask_others(),
-                Timer::Round => self.end_round(now),
+                Timer::Turn => self.take_turn(now),
+                Timer::Watch => self.watch_links(),
+                Timer::Again => self.push_facts(spreading::EAGER_FANOUT),
                 Timer::Gossip => self.gossip(now),
                 Timer::Join => self.join(now),
                 Timer::Unanswered if self.joining.met => {}
@@ -225,7 +293,14 @@ impl Membership {
             }
         }
         self.expire_relays(now);
+        self.continue_rounds(now);
+        self.check_turns(now);
+        self.continue_looks(now);
+        self.continue_inquests(now);
+        self.take_second_looks(now);
+        self.continue_accusations(now);
         self.expire_suspicions(now);
+        self.fade_routes(now);
     }
 
     /// The next thing to do, until there is none.
@@ -235,51 +310,22 @@ impl Membership {
 
     /// When `handle_timeout` is next due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let relays = self.relays.values().map(Relay::deadline).min();
-        let suspicions = self.suspicions.values().map(Suspicion::deadline).min();
-        earliest(self.timers.earliest(), earliest(relays, suspicions))
+        let deadlines = [
+            self.timers.earliest(),
+            self.relays.values().map(Relay::deadline).min(),
+            self.suspicions.values().map(Suspicion::deadline).min(),
+            self.rounds.values().map(Round::due).min(),
+            self.next_turn_due(),
+            self.looks.values().filter_map(Look::due).min(),
+            self.next_inquest_due(),
+            self.accusations.values().map(Accusation::due).min(),
+            self.routes.poll_timeout(),
+        ];
+        deadlines.into_iter().fold(None, earliest)
     }
 
-    fn schedule_gossip(&mut self, now: Instant) {
-        if self.dissemination.is_urgent() && !self.order.is_empty() && self.timers.at(Timer::Gossip).is_none()
-        {
-            let spread = Duration::from_micros(self.rng.random_range(0..10_000));
-            self.timers.set(Timer::Gossip, (self.last_gossip + GOSSIP_INTERVAL).max(now + spread));
-        }
-    }
-
-    fn gossip(&mut self, now: Instant) {
-        self.last_gossip = now;
-        // Each copy of a fact counts, so those who may be gone get theirs only when nobody else is there.
-        let mut chosen = self.sample(GOSSIP_FANOUT, |member| member.claim.status == Status::Alive);
-        if chosen.is_empty() {
-            chosen = self.sample(GOSSIP_FANOUT, |_| true);
-        }
-        for id in chosen {
-            self.send_to_member(id, None);
-        }
-        self.schedule_gossip(now);
-    }
-
-    /// At most `count` distinct live members that are wanted, drawn at random.
-    fn sample(&mut self, count: usize, wanted: impl Fn(&Member) -> bool) -> Vec<IdHash> {
-        let mut drawn = Vec::with_capacity(count);
-        if self.order.len() <= count * 4 {
-            let mut all = self.order.clone();
-            shuffle(&mut all, &mut self.rng);
-            drawn.extend(all.into_iter().filter(|id| self.members.get(id).is_some_and(&wanted)).take(count));
-            return drawn;
-        }
-        for _ in 0..count * 8 {
-            let id = self.order[self.rng.random_range(0..self.order.len())];
-            if !drawn.contains(&id) && self.members.get(&id).is_some_and(&wanted) {
-                drawn.push(id);
-                if drawn.len() == count {
-                    break;
-                }
-            }
-        }
-        drawn
+    fn drawn_within(&mut self, longest: Duration) -> Duration {
+        longest.mul_f64(self.rng.random_range(0.0..1.0))
     }
 
     fn send_to_member(&mut self, id: IdHash, body: Option<Body>) {

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::id::{IdHash, NodeId};
+use crate::id::{IdHash, NodeId, Version};
+use crate::time::Duration;
 use crate::wire::{Body, Fact};
 
 /// Where a datagram goes.
@@ -22,6 +23,30 @@ pub enum Destination {
     Seed(usize),
 }
 
+/// What answered at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConnectOutcome {
+    /// The host is there, and nobody listens.
+    Refused,
+    /// The member itself, proven by TLS.
+    Proven,
+    /// Another node.
+    OtherPeer,
+    /// Nothing in time, or nothing that makes sense.
+    Silent,
+}
+
+/// What came of a ping over a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkAnswer {
+    /// The member answered, at this version.
+    Alive(Version),
+    /// Its host acknowledged, its process did not answer.
+    Stalled,
+    /// Nothing, or there was no link.
+    Nothing,
+}
+
 /// What membership wants to be done or known.
 #[derive(Debug)]
 pub enum Output {
@@ -32,15 +57,36 @@ pub enum Output {
         /// The message; none carries only facts.
         body: Option<Body>,
     },
-    /// Tell a member what is held about it, at the address that it speaks from.
-    Correct {
-        /// The member.
-        id: IdHash,
-        /// Where it speaks from.
-        addr: SocketAddr,
-        /// What is held.
+    /// Send this fact before all others that wait.
+    Tell {
+        /// To whom.
+        to: Destination,
+        /// What it must know.
         fact: Fact,
     },
+    /// From now on keep watch links to these members, and to nobody else.
+    Watch(Vec<IdHash>),
+    /// Ping a member over the watch link that stands, and say what came of it by `handle_link_answer`.
+    PingLink {
+        /// The member.
+        subject: IdHash,
+        /// How long to wait.
+        within: Duration,
+    },
+    /// Connect to a member's address, and say what came of it by `handle_connected`.
+    Connect {
+        /// The member.
+        subject: IdHash,
+    },
+    /// A member becomes unroutable, or routable again.
+    Route {
+        /// The member.
+        id: NodeId,
+        /// Some reach it, and many do not.
+        is_unroutable: bool,
+    },
+    /// This node begins or ends to doubt itself.
+    Isolated(bool),
     /// What is held about a member changed (or the member was forgotten).
     Changed(IdHash),
     /// Somebody named a member, or a boot of one, whose manifest is not known here.

@@ -1,19 +1,16 @@
-//! Pings, ping-reqs, acks and nacks: one round of SWIM's failure detector per period, and relaying for others.
+//! Rounds of SWIM's failure detector: a ping, perhaps a second one, others that ping, and evidence when all fails.
 
 use std::net::SocketAddr;
 
 use rand::Rng as _;
 
 use super::timer::Timer;
-use super::{Destination, Membership, Output, PERIOD, shuffle};
+use super::{Destination, Detector, Member, Membership, Output, PERIOD, shuffle};
 use crate::id::{IdHash, Version};
-use crate::time::{Duration, Instant, earliest};
+use crate::time::{Duration, Instant};
 use crate::view::Status;
 use crate::wire::packet::{Ack, Nack, NackReason, Ping};
 use crate::wire::{Body, Packet};
-
-/// How long a direct ping may take before others are asked.
-const PING_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// Members that are asked to ping a silent one (SWIM's k).
 const RELAYS: usize = 3;
@@ -21,37 +18,40 @@ const RELAYS: usize = 3;
 /// A node that may not accuse yet looks around faster, to know its mesh sooner.
 const LOOKING_AROUND: Duration = Duration::from_millis(200);
 
-/// Pings on behalf of others that may be outstanding.
-const MAX_RELAYS: usize = 256;
+/// With watchers that have their turns, a quarter of one ping a second goes to random members.
+const RANDOM_PERIOD: Duration = Duration::from_secs(4);
 
-/// After this share of a relayed ping's time, in percent, the origin is told that nothing was heard, so that the
-/// nack arrives before it gives up.
-const NACK_AFTER_PERCENT: u32 = 80;
+/// Those who are asked to ping have at least this long.
+const MIN_RELAYED: Duration = Duration::from_millis(100);
 
-/// The ping of this period.
+/// How far a round has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// One ping is out.
+    Direct,
+    /// It is out a second time: a single lost datagram is no evidence.
+    Repeated,
+    /// Others are asked too.
+    Relayed,
+}
+
+/// A ping that waits for its answer.
 #[derive(Debug)]
 pub(super) struct Round {
     target: IdHash,
-    token: u64,
     sent: Instant,
+    stage: Stage,
+    due: Instant,
+    ends: Instant,
     /// Members that were asked to ping the target.
     asked: u32,
     /// Those that said that they got no answer either.
     nacks: u32,
 }
 
-/// A ping on behalf of another member.
-#[derive(Debug)]
-pub(super) struct Relay {
-    origin: Destination,
-    origin_token: u64,
-    nack_at: Option<Instant>,
-    ends: Instant,
-}
-
-impl Relay {
-    pub(super) fn deadline(&self) -> Instant {
-        earliest(self.nack_at, Some(self.ends)).unwrap_or(self.ends)
+impl Round {
+    pub(super) const fn due(&self) -> Instant {
+        self.due
     }
 }
 
@@ -62,6 +62,8 @@ impl Membership {
         if from == self.hash {
             return;
         }
+        self.last_received = now;
+        self.mute.remove(&from);
         self.advertised = self.advertised.max(packet.members);
         let version = Version { epoch: packet.epoch, incarnation: packet.incarnation };
         let held = self.members.get(&from).map(|member| member.claim.version.epoch);
@@ -76,86 +78,143 @@ impl Membership {
         }
         let sender = Destination::Member { id: from, addr: source };
         match &packet.body {
-            Some(Body::Ping(ping)) => self.handle_ping(*ping, sender),
+            Some(Body::Ping(ping)) => self.handle_ping(*ping, sender, from, now),
             Some(Body::PingReq(ping)) => self.handle_ping_req(*ping, sender, now),
             Some(Body::Ack(ack)) => self.handle_ack(*ack, from, now),
             Some(Body::Nack(nack)) => self.handle_nack(*nack),
             Some(Body::Join(join)) => self.handle_join(join, sender),
             Some(Body::JoinAck(ack)) => self.handle_join_ack(ack, from, source, now),
+            Some(Body::Notice(notice)) => self.handle_notice(notice, from, now),
+            Some(Body::Verdict(verdict)) => self.handle_verdict(*verdict, from, now),
             // The election's messages are none of membership's business.
             Some(Body::Election(_) | Body::Answer(_)) | None => {}
         }
     }
 
+    /// The next random member is pinged.
     pub(super) fn begin_period(&mut self, now: Instant) {
         if self.leaving.is_some() {
             return;
         }
-        let period =
-            if self.may_accuse { self.awareness.stretch(PERIOD) } else { LOOKING_AROUND.min(PERIOD) };
+        let period = if !self.may_accuse {
+            LOOKING_AROUND
+        } else if self.detector.has_witnesses() {
+            RANDOM_PERIOD
+        } else {
+            self.awareness.stretch(PERIOD)
+        };
         self.timers.set(Timer::Period, now + period);
-        let Some(target) = self.next_target() else { return };
-        let token = self.rng.next_u64();
-        let epoch = self.members.get(&target).map_or(0, |member| member.claim.version.epoch);
-        self.round = Some(Round { target, token, sent: now, asked: 0, nacks: 0 });
-        self.send_to_member(target, Some(Body::Ping(Ping { token, target: target.0, target_epoch: epoch })));
-        if self.may_accuse {
-            self.timers.set(Timer::Direct, now + self.awareness.stretch(PING_TIMEOUT));
-            self.timers.set(Timer::Round, now + period);
-            // The round ends with the period, and the next one begins in the same instant.
-            self.timers.stop(Timer::Period);
+        if let Some(target) = self.next_target() {
+            self.begin_round(target, now);
         }
     }
 
-    /// The direct ping was not answered in time.
-    pub(super) fn ask_others(&mut self) {
-        let Some(Round { target, token, .. }) = self.round else { return };
-        let epoch = self.members.get(&target).map_or(0, |member| member.claim.version.epoch);
-        let ask = Ping { token, target: target.0, target_epoch: epoch };
+    /// Pings a member; silence will be evidence.
+    pub(super) fn begin_round(&mut self, target: IdHash, now: Instant) {
+        // One whose address is not known here cannot answer: that is no evidence against it.
+        if !self.members.get(&target).is_some_and(|member| member.is_live() && member.addr.is_some()) {
+            return;
+        }
+        let token = self.rng.next_u64();
+        let due = now + self.ping_timeout();
+        let ends = now + self.awareness.stretch(PERIOD);
+        let round = Round { target, sent: now, stage: Stage::Direct, due, ends, asked: 0, nacks: 0 };
+        self.rounds.insert(token, round);
+        self.ping(target, token, false, now);
+    }
+
+    /// Pings a member outside of any round.
+    pub(super) fn challenge(&mut self, target: IdHash, suspected: bool, now: Instant) {
+        let token = self.rng.next_u64();
+        self.challenges.add(token, target, now);
+        self.ping(target, token, suspected, now);
+    }
+
+    pub(super) fn ping(&mut self, target: IdHash, token: u64, suspected: bool, now: Instant) {
+        let target_epoch = self.members.get(&target).map_or(0, |member| member.claim.version.epoch);
+        let next_turn_ms = self.promise(target, now);
+        let ping = Ping { token, target: target.0, target_epoch, next_turn_ms, suspected };
+        self.send_to_member(target, Some(Body::Ping(ping)));
+    }
+
+    /// How long an answer may take.
+    pub(super) fn ping_timeout(&self) -> Duration {
+        let timeout = match self.detector {
+            Detector::Swim | Detector::Lifeguard => self.detector.ping_timeout(),
+            Detector::Witness => self.round_trips.timeout(),
+        };
+        self.awareness.stretch(timeout)
+    }
+
+    pub(super) fn continue_rounds(&mut self, now: Instant) {
+        let due = |(token, round): (&u64, &Round)| (round.due <= now).then_some(*token);
+        let due: Vec<u64> = self.rounds.iter().filter_map(due).collect();
+        for token in due {
+            self.continue_round(token, now);
+        }
+    }
+
+    fn continue_round(&mut self, token: u64, now: Instant) {
+        let timeout = self.ping_timeout();
+        let Some(round) = self.rounds.get_mut(&token) else { return };
+        let target = round.target;
+        match round.stage {
+            // Before the gate a node only looks around; its pings are evidence of nothing.
+            _ if !self.may_accuse => {
+                self.rounds.remove(&token);
+            }
+            Stage::Direct if self.detector.has_witnesses() => {
+                round.stage = Stage::Repeated;
+                round.due = now + timeout;
+                self.ping(target, token, false, now);
+            }
+            Stage::Direct | Stage::Repeated => {
+                round.stage = Stage::Relayed;
+                round.due = round.ends.max(now + MIN_RELAYED);
+                self.ask_others(token, target, now);
+            }
+            Stage::Relayed => self.fail_round(token, now),
+        }
+    }
+
+    /// The direct pings were not answered in time.
+    fn ask_others(&mut self, token: u64, target: IdHash, now: Instant) {
         let relays =
             self.sample(RELAYS, |member| member.claim.status == Status::Alive && member.hash() != target);
-        if let Some(round) = &mut self.round {
+        if let Some(round) = self.rounds.get_mut(&token) {
             round.asked = u32::try_from(relays.len()).unwrap_or(u32::MAX);
         }
+        let target_epoch = self.members.get(&target).map_or(0, |member| member.claim.version.epoch);
+        let ask = Ping { token, target: target.0, target_epoch, ..Ping::default() };
         for relay in relays {
             self.send_to_member(relay, Some(Body::PingReq(ask)));
         }
-        // A second direct try costs little, and a single lost datagram is no evidence.
-        self.send_to_member(target, Some(Body::Ping(ask)));
+        if !self.detector.has_witnesses() {
+            self.ping(target, token, false, now);
+        }
     }
 
     /// The period is over and the target has not answered.
-    pub(super) fn end_round(&mut self, now: Instant) {
-        if let Some(round) = self.round.take() {
-            self.awareness.handle_failure(round.asked, round.asked.saturating_sub(round.nacks));
-            if let Some(member) = self.members.get(&round.target).filter(|member| member.is_live()) {
-                let text = format!(
-                    "no ack to a ping, {} others asked, {} of them got none either",
-                    round.asked, round.nacks
-                );
-                let id = member.id;
-                self.evidence(id, text, None);
-                self.suspect(round.target, now);
-            }
+    fn fail_round(&mut self, token: u64, now: Instant) {
+        let Some(round) = self.rounds.remove(&token) else { return };
+        self.awareness.handle_failure(round.asked, round.asked.saturating_sub(round.nacks));
+        let target = round.target;
+        if !self.members.get(&target).is_some_and(Member::is_live) {
+            return;
         }
-        self.begin_period(now);
+        self.isolation.note(target, false, now);
+        let (asked, nacks) = (round.asked, round.nacks);
+        let why = format!("no ack to a ping, {asked} others asked, {nacks} of them got none either");
+        if self.detector.has_witnesses() {
+            self.accuse(target, &why, now);
+        } else {
+            let id = self.members.get(&target).map(|member| member.id);
+            id.into_iter().for_each(|id| self.evidence(id, why.clone(), None));
+            self.suspect(target, 0, now);
+        }
     }
 
-    pub(super) fn expire_relays(&mut self, now: Instant) {
-        let mut nacks = Vec::new();
-        for relay in self.relays.values_mut() {
-            if relay.nack_at.is_some_and(|at| at <= now) {
-                relay.nack_at = None;
-                nacks.push((relay.origin, relay.origin_token));
-            }
-        }
-        for (origin, token) in nacks {
-            self.send_nack(origin, token, NackReason::NoAnswer);
-        }
-        self.relays.retain(|_, relay| relay.ends > now);
-    }
-
-    fn handle_ping(&mut self, ping: Ping, sender: Destination) {
+    fn handle_ping(&mut self, ping: Ping, sender: Destination, from: IdHash, now: Instant) {
         if self.leaving.is_some() {
             return;
         }
@@ -168,6 +227,7 @@ impl Membership {
             self.send_nack(sender, ping.token, NackReason::NotMe);
             return;
         }
+        self.handle_promise(from, ping.next_turn_ms, now);
         let ack = Ack {
             token: ping.token,
             target: self.hash.0,
@@ -176,74 +236,71 @@ impl Membership {
             boot_nonce: self.boot_nonce,
             root: 0,
             load: 0,
+            next_turn_ms: self.promise(from, now),
         };
         self.send(sender, Some(Body::Ack(ack)));
     }
 
-    fn handle_ping_req(&mut self, ask: Ping, sender: Destination, now: Instant) {
-        let target = IdHash(ask.target);
-        let addr = self.members.get(&target).and_then(|member| member.addr);
-        let Some(addr) = addr.filter(|_| self.relays.len() < MAX_RELAYS) else {
-            self.send_nack(sender, ask.token, NackReason::NotKnown);
-            return;
-        };
-        let token = self.rng.next_u64();
-        let relay = Relay {
-            origin: sender,
-            origin_token: ask.token,
-            nack_at: Some(now + PING_TIMEOUT * NACK_AFTER_PERCENT / 100),
-            ends: now + PERIOD,
-        };
-        self.relays.insert(token, relay);
-        let ping = Ping { token, target: ask.target, target_epoch: ask.target_epoch };
-        self.send(Destination::Member { id: target, addr }, Some(Body::Ping(ping)));
-    }
-
     fn handle_ack(&mut self, ack: Ack, from: IdHash, now: Instant) {
         let is_direct = ack.target == from.0;
-        if let Some(relay) = self.relays.remove(&ack.token) {
-            if is_direct {
-                let forwarded = Ack { token: relay.origin_token, ..ack };
-                self.send(relay.origin, Some(Body::Ack(forwarded)));
-            }
+        if self.forward_ack(ack, is_direct, now) {
             return;
         }
+        let target = IdHash(ack.target);
         if is_direct && self.members.contains_key(&from) {
             self.outputs.push_back(Output::Root { peer: from, root: ack.root });
         }
-        let Some(round) =
-            self.round.take_if(|round| round.token == ack.token && round.target.0 == ack.target)
-        else {
-            return;
+        let challenged = self.challenges.take(ack.token, target, now).filter(|_| is_direct);
+        let is_of_round = |round: &Round| round.target == target;
+        let round = match self.rounds.get(&ack.token) {
+            Some(round) if is_of_round(round) => self.rounds.remove(&ack.token),
+            _ => None,
         };
-        self.timers.stop(Timer::Direct);
-        if self.may_accuse {
-            self.timers.stop(Timer::Round);
-            let period = self.awareness.stretch(PERIOD);
-            self.timers.set(Timer::Period, (round.sent + period).max(now));
+        if challenged.is_none() && round.is_none() {
+            return;
         }
-        self.awareness.handle_success();
+        if is_direct {
+            self.handle_promise(from, ack.next_turn_ms, now);
+        }
+        if let Some(round) = &round {
+            self.awareness.handle_success();
+            self.measure(round, is_direct, now);
+        }
         let version = Version { epoch: ack.target_epoch, incarnation: ack.target_incarnation };
+        self.handle_answer(target, version, from, now);
+    }
+
+    fn measure(&mut self, round: &Round, is_direct: bool, now: Instant) {
+        if !is_direct || round.stage != Stage::Direct {
+            return;
+        }
+        let took = now.since(round.sent);
+        self.round_trips.measure(took);
         if let Some(member) = self.members.get_mut(&round.target) {
-            if is_direct && round.asked == 0 {
-                member.rtt = Some(now.since(round.sent));
-            }
-            // A forwarded ack carries the target's own version; the relay's word for it is a fact like others.
-            if version > member.claim.version && !is_direct {
-                let claim = super::Claim { version, status: Status::Alive };
-                self.handle_claim(round.target, claim, from, from, now);
-            }
+            member.rtt = Some(took);
+        }
+    }
+
+    /// A ping of this node was answered, directly or through `teller`: the target lived after it was sent.
+    pub(super) fn handle_answer(&mut self, target: IdHash, version: Version, teller: IdHash, now: Instant) {
+        self.isolation.note(target, true, now);
+        self.acquit(target);
+        if teller == target {
+            self.end_inquest(target);
+            self.end_look(target, now);
+            return;
+        }
+        // A forwarded ack carries the target's own version; the relay's word for it is a fact like others.
+        if self.members.get(&target).is_some_and(|member| version > member.claim.version) {
+            let claim = super::Claim { version, status: Status::Alive };
+            self.handle_claim(target, claim, teller, teller, 0, now);
         }
     }
 
     fn handle_nack(&mut self, nack: Nack) {
-        if let Some(round) = self.round.as_mut().filter(|round| round.token == nack.token) {
+        if let Some(round) = self.rounds.get_mut(&nack.token) {
             round.nacks = (round.nacks + 1).min(round.asked);
         }
-    }
-
-    fn send_nack(&mut self, to: Destination, token: u64, reason: NackReason) {
-        self.send(to, Some(Body::Nack(Nack { token, reason: reason.into() })));
     }
 
     /// The next live member in shuffled round-robin order.
@@ -255,9 +312,6 @@ impl Membership {
         }
         let target = self.order.get(self.next).copied();
         self.next += 1;
-        // One whose address is not known here cannot answer: that is no evidence against it.
-        target.filter(|target| {
-            self.members.get(target).is_some_and(|member| member.is_live() && member.addr.is_some())
-        })
+        target
     }
 }

@@ -1,5 +1,6 @@
 //! How long a suspicion lasts before it is a death (Lifeguard, section 4.2: dynamic suspicion timeouts).
 
+use super::{Detector, PERIOD};
 use crate::id::IdHash;
 use crate::time::{Duration, Instant};
 
@@ -11,6 +12,10 @@ const MAX_MULTIPLIER: u32 = 6;
 
 /// Independent accusers besides the first one after which the minimum holds.
 const CONFIRMATIONS: u32 = 2;
+
+/// In a mesh this small witnesses cannot agree, and the timer alone decides.
+const SMALL: usize = 3;
+const SMALL_BOUNDS: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(15));
 
 /// The bounds of the timeout for `members` live members.
 pub(super) fn bounds(members: usize, period: Duration) -> (Duration, Duration) {
@@ -36,19 +41,54 @@ pub(super) struct Suspicion {
     min: Duration,
     max: Duration,
     expected: u32,
+    /// Confirmations that the first accuser's witnesses count for.
+    credit: u32,
     /// The first one and those that confirmed it; distinct.
     accusers: Vec<IdHash>,
     deadline: Instant,
 }
 
 impl Suspicion {
-    pub(super) fn new(accuser: IdHash, members: usize, period: Duration, now: Instant) -> Self {
-        let (min, max) = bounds(members, period);
+    /// `witnesses` agree with the accuser.
+    pub(super) fn new(
+        accuser: IdHash,
+        members: usize,
+        witnesses: usize,
+        detector: Detector,
+        now: Instant,
+    ) -> Self {
+        let (min, max) = match detector {
+            Detector::Witness if members <= SMALL => SMALL_BOUNDS,
+            _ => bounds(members, PERIOD),
+        };
         // In a mesh too small for independent confirmations nobody could ever shorten the timeout.
         let possible = u32::try_from(members.saturating_sub(2)).unwrap_or(u32::MAX);
-        let expected = if possible < CONFIRMATIONS { 0 } else { CONFIRMATIONS };
-        let deadline = now + timeout(min, max, 0, expected);
-        Self { began: now, min, max, expected, accusers: vec![accuser], deadline }
+        let is_fixed = possible < CONFIRMATIONS || !detector.has_local_health();
+        let expected = if is_fixed { 0 } else { CONFIRMATIONS };
+        let credit = match witnesses {
+            0 | 1 => 0,
+            2 | 3 => 1,
+            _ => 2,
+        };
+        let mut suspicion =
+            Self { began: now, min, max, expected, credit, accusers: vec![accuser], deadline: now };
+        suspicion.restart(now);
+        suspicion
+    }
+
+    /// The whole timeout begins now.
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.began = now;
+        self.update();
+    }
+
+    /// Not before this.
+    pub(super) fn postpone(&mut self, until: Instant) {
+        self.deadline = self.deadline.max(until);
+    }
+
+    fn update(&mut self) {
+        self.deadline = self.began + timeout(self.min, self.max, self.confirmations(), self.expected);
     }
 
     /// Counts a further accuser. True when it is new and still shortens the timeout, so that others should hear of it.
@@ -57,7 +97,7 @@ impl Suspicion {
             return false;
         }
         self.accusers.push(accuser);
-        self.deadline = self.began + timeout(self.min, self.max, self.confirmations(), self.expected);
+        self.update();
         true
     }
 
@@ -66,6 +106,7 @@ impl Suspicion {
     }
 
     fn confirmations(&self) -> u32 {
-        u32::try_from(self.accusers.len().saturating_sub(1)).unwrap_or(u32::MAX)
+        let accusers = u32::try_from(self.accusers.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        accusers.saturating_add(self.credit).min(self.expected)
     }
 }

@@ -5,12 +5,14 @@ use crate::time::Instant;
 /// What a deadline is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// The next member is pinged.
+    /// The next random member is pinged.
     Period,
-    /// The direct ping was not answered: others are asked.
-    Direct,
-    /// The round ends: the target failed.
-    Round,
+    /// The next watcher has its turn.
+    Turn,
+    /// Watch links follow who is watched.
+    Watch,
+    /// Deaths are pushed once more.
+    Again,
     /// Waiting facts get a datagram of their own.
     Gossip,
     /// Seeds and former peers are asked again.
@@ -25,10 +27,11 @@ pub(super) enum Timer {
     Reap,
 }
 
-const TIMERS: [Timer; 9] = [
+const TIMERS: [Timer; 10] = [
     Timer::Period,
-    Timer::Direct,
-    Timer::Round,
+    Timer::Turn,
+    Timer::Watch,
+    Timer::Again,
     Timer::Gossip,
     Timer::Join,
     Timer::Unanswered,

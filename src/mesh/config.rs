@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::manifest::{Capabilities, Route};
+use crate::membership::Detector;
 use crate::probe::Target;
 use crate::time::Duration;
 
@@ -45,6 +46,8 @@ pub struct Config {
     pub write_record: Option<Vec<u8>>,
     /// The release, for the manifest.
     pub meshnode_version: String,
+    /// How deaths are found.
+    pub detector: Detector,
 }
 
 /// What the core needs to know of the summary's store.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::id::{NodeId, ServiceName};
 use crate::manifest::{Capabilities, Route};
-use crate::membership::Destination;
+use crate::membership::{ConnectOutcome, Destination};
 use crate::probe;
 use crate::summary;
 use crate::time::Duration;
@@ -39,6 +39,27 @@ pub enum Input {
         /// An encoded `wire::link::Response`.
         result: Result<Vec<u8>, LinkFailure>,
     },
+    /// A watch link to this member broke: no goodbye came before its end.
+    LinkLost {
+        /// The member.
+        peer: NodeId,
+    },
+    /// What became of an [`Output::Connect`].
+    Connected {
+        /// Its name.
+        id: RequestId,
+        /// What answered.
+        outcome: ConnectOutcome,
+    },
+    /// A link with a member was admitted, whichever side dialled it.
+    Admitted {
+        /// Who it is, proven by TLS.
+        peer: NodeId,
+        /// The boot nonce of its hello.
+        boot_nonce: u64,
+    },
+    /// The machine was asleep for a while that the node's clock did not count.
+    Slept,
     /// A health check of a service of this node ended.
     Checked {
         /// The service.
@@ -96,6 +117,9 @@ pub enum LinkFailure {
     /// No response in time.
     #[error("timed out")]
     TimedOut,
+    /// No response in time, although the peer's kernel acknowledged every byte: its process stands still.
+    #[error("the host answers, the process does not")]
+    Stalled,
 }
 
 /// What the world shall do.
@@ -118,6 +142,29 @@ pub enum Output {
         id: RequestId,
         /// An encoded `wire::link::Request`.
         body: Vec<u8>,
+    },
+    /// From now on keep a watch link to each of these members, and to nobody else.
+    Watch(Vec<(NodeId, SocketAddr)>),
+    /// Send a request over the watch link that stands, and feed back an [`Input::Response`] with the same id. Without
+    /// such a link the answer is [`LinkFailure::Unreachable`], at once.
+    PingLink {
+        /// To whom.
+        to: NodeId,
+        /// Its name.
+        id: RequestId,
+        /// An encoded `wire::link::Request`.
+        body: Vec<u8>,
+        /// How long to wait for the answer.
+        within: Duration,
+    },
+    /// Open a new connection, only to see who answers, and feed back an [`Input::Connected`] with the same id.
+    Connect {
+        /// Who should be there.
+        to: NodeId,
+        /// Where.
+        addr: SocketAddr,
+        /// Its name.
+        id: RequestId,
     },
     /// Answer an [`Input::Request`].
     Respond {
@@ -165,6 +212,12 @@ pub enum Event {
     Left(NodeId),
     /// A suspected or dead member is alive after all.
     Refuted(NodeId),
+    /// Some members reach a member, and many do not: the router avoids it.
+    Unroutable(NodeId),
+    /// It is reached again.
+    Routable(NodeId),
+    /// Most of what this node looks at is silent: it doubts itself, accuses nobody and is not ready; or that is over.
+    Isolated(bool),
     /// A service of a member changed its health.
     Health {
         /// The member.

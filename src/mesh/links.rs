@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 
 use super::{Event, LinkFailure, Mesh, Output, Refused, RequestId};
 use crate::gossip::{Peer, Token};
-use crate::id::{IdHash, NodeId};
-use crate::time::Instant;
+use crate::id::{IdHash, NodeId, Version};
+use crate::membership::{ConnectOutcome, LinkAnswer};
+use crate::time::{Duration, Instant};
 use crate::wire::encode;
-use crate::wire::link::{Ask, Nothing, Reply, Request, Response, WriteRecord};
+use crate::wire::link::{Ask, Nothing, Pong, Reply, Request, Response, WriteRecord};
 
 /// Questions on their way, of all kinds together.
 const MAX_REQUESTS: usize = 64;
@@ -21,6 +22,10 @@ pub(super) enum Pending {
     Keep,
     /// It was given to a member after a write.
     Told,
+    /// Membership pings a member over its watch link.
+    Ping(IdHash),
+    /// Membership wants to know who is at a member's address.
+    Connect(IdHash),
 }
 
 impl Mesh {
@@ -54,6 +59,10 @@ impl Mesh {
                 }
                 Some(reply)
             }
+            Ask::Ping(_) => {
+                let Version { epoch, incarnation } = self.membership.version();
+                Some(Reply::Ping(Pong { epoch, incarnation }))
+            }
             Ask::Fetch(_) | Ask::Push(_) => self.gossip.handle_ask(from, ask, now),
         }
     }
@@ -65,6 +74,11 @@ impl Mesh {
         now: Instant,
     ) {
         let Some(pending) = self.requests.remove(&id) else { return };
+        if let Pending::Ping(subject) = pending {
+            let answer = link_answer(result);
+            self.membership.handle_link_answer(subject, answer, now);
+            return;
+        }
         let reply = match result.map(|body| Response::decode(&body)) {
             Ok(Ok(response)) => response.reply,
             Ok(Err(error)) => {
@@ -72,7 +86,7 @@ impl Mesh {
                 None
             }
             // The machine that asked goes on without; pings tell whether the peer lives.
-            Err(LinkFailure::Unreachable | LinkFailure::WrongPeer | LinkFailure::TimedOut) => None,
+            Err(_) => None,
         };
         if let Some(Reply::Digest(digest)) = &reply
             && let Some(record) = &digest.record
@@ -81,7 +95,7 @@ impl Mesh {
         }
         match pending {
             Pending::Gossip(token) => self.gossip.handle_reply(token, reply, now),
-            Pending::Told => {}
+            Pending::Told | Pending::Ping(_) | Pending::Connect(_) => {}
             Pending::Keep => self.summary.handle_kept(matches!(reply, Some(Reply::Keep(_))), now),
         }
     }
@@ -132,12 +146,43 @@ impl Mesh {
         chosen.into_iter().filter_map(|hash| self.dialable(hash)).collect()
     }
 
+    /// Members to which watch links are to be kept.
+    pub(super) fn watch(&mut self, watched: &[IdHash]) {
+        let peers = watched.iter().filter_map(|hash| self.dialable(*hash)).collect();
+        self.outputs.push_back(Output::Watch(peers));
+    }
+
+    pub(super) fn ping_link(&mut self, subject: IdHash, within: Duration, now: Instant) {
+        let Some((to, _)) = self.dialable(subject) else {
+            self.membership.handle_link_answer(subject, LinkAnswer::Nothing, now);
+            return;
+        };
+        let id = self.name_request(Pending::Ping(subject));
+        let body = encode(&Request { ask: Some(Ask::Ping(Nothing {})) });
+        self.outputs.push_back(Output::PingLink { to, id, body, within });
+    }
+
+    pub(super) fn connect(&mut self, subject: IdHash, now: Instant) {
+        let Some((to, addr)) = self.dialable(subject) else {
+            self.membership.handle_connected(subject, ConnectOutcome::Silent, now);
+            return;
+        };
+        let id = self.name_request(Pending::Connect(subject));
+        self.outputs.push_back(Output::Connect { to, addr, id });
+    }
+
+    pub(super) fn handle_connected(&mut self, id: RequestId, outcome: ConnectOutcome, now: Instant) {
+        if let Some(Pending::Connect(subject)) = self.requests.remove(&id) {
+            self.membership.handle_connected(subject, outcome, now);
+        }
+    }
+
     fn dialable(&self, hash: IdHash) -> Option<(NodeId, SocketAddr)> {
         let member = self.membership.member(hash)?;
         Some((member.id, member.addr?))
     }
 
-    fn request(&mut self, to: NodeId, addr: SocketAddr, ask: Ask, pending: Pending) {
+    fn name_request(&mut self, pending: Pending) -> RequestId {
         // The driver reports a time-out for every question; one that forgets cannot make this grow.
         if self.requests.len() >= MAX_REQUESTS {
             self.requests.pop_first();
@@ -145,7 +190,26 @@ impl Mesh {
         self.next_request += 1;
         let id = RequestId(self.next_request);
         self.requests.insert(id, pending);
+        id
+    }
+
+    fn request(&mut self, to: NodeId, addr: SocketAddr, ask: Ask, pending: Pending) {
+        let id = self.name_request(pending);
         self.outputs.push_back(Output::Request { to, addr, id, body: encode(&Request { ask: Some(ask) }) });
+    }
+}
+
+/// What the result of a ping over a link says.
+fn link_answer(result: Result<Vec<u8>, LinkFailure>) -> LinkAnswer {
+    match result {
+        Ok(body) => match Response::decode(&body).map(|response| response.reply) {
+            Ok(Some(Reply::Ping(Pong { epoch, incarnation }))) => {
+                LinkAnswer::Alive(Version { epoch, incarnation })
+            }
+            Ok(_) | Err(_) => LinkAnswer::Nothing,
+        },
+        Err(LinkFailure::Stalled) => LinkAnswer::Stalled,
+        Err(LinkFailure::Unreachable | LinkFailure::WrongPeer | LinkFailure::TimedOut) => LinkAnswer::Nothing,
     }
 }
 

@@ -4,6 +4,7 @@
 //! `poll_timeout` says when to `handle` a [`Input::Tick`] at the latest. The machines below never see each other: what
 //! one of them says is carried to the others here.
 
+mod acquaint;
 mod config;
 mod gate;
 mod io;
@@ -17,7 +18,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
-pub use crate::membership::Destination;
+pub use crate::membership::{ConnectOutcome, Destination, Detector};
 pub use config::{Boot, Config, StoreConfig};
 pub use io::{
     Event, Input, LINK_REQUEST_TIMEOUT, LinkFailure, LocalChange, Output, Persist, Refused, RequestId,
@@ -32,7 +33,7 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use crate::election::Election;
 use crate::gossip::Gossip;
 use crate::id::{IdHash, Identity, NodeId, Version};
-use crate::membership::Membership;
+use crate::membership::{self, Membership};
 use crate::probe::{Prober, Target};
 use crate::summary::{Policy, PolicyConfig};
 use crate::time::{Duration, Instant, earliest};
@@ -104,7 +105,17 @@ impl Mesh {
         let mut rng = ChaCha8Rng::from_seed(boot.seed);
         let version = Version { epoch: boot.epoch, incarnation: 0 };
         let peers = config.peers.clone();
-        let membership = Membership::new(id, version, boot.nonce, config.seeds, peers, fork(&mut rng), now);
+        let start = membership::Start {
+            id,
+            version,
+            boot_nonce: boot.nonce,
+            addr: config.addr,
+            seeds: config.seeds,
+            peers,
+            detector: config.detector,
+            seed: fork(&mut rng),
+        };
+        let membership = Membership::new(start, now);
         let summary = Policy::new(
             PolicyConfig {
                 id,
@@ -168,6 +179,10 @@ impl Mesh {
             Input::Checked { service, outcome } => self.prober.handle_checked(&service, outcome),
             Input::ConnectRefused(service) => self.prober.handle_refused(&service),
             Input::Store(reply) => self.summary.handle_store(reply, now),
+            Input::LinkLost { peer } => self.membership.handle_link_lost(peer.hash(), now),
+            Input::Connected { id, outcome } => self.handle_connected(id, outcome, now),
+            Input::Slept => self.membership.handle_pause(now),
+            Input::Admitted { .. } => {}
             Input::Local(change) => self.handle_local(change, now),
             Input::Leave => self.membership.leave(now),
         }
@@ -241,7 +256,10 @@ impl Mesh {
 
     fn handle_local(&mut self, change: LocalChange, now: Instant) {
         match change {
-            LocalChange::Address(addr) => self.config.addr = Some(addr),
+            LocalChange::Address(addr) => {
+                self.config.addr = Some(addr);
+                self.membership.set_address(addr);
+            }
             LocalChange::Services(targets) => self.prober.set_targets(targets, now),
             LocalChange::Routes(routes) => self.config.routes = routes,
             LocalChange::Capabilities { capabilities, tier } => {

@@ -185,7 +185,7 @@ impl Mesh {
             standing: Standing {
                 priority: config.leader_priority,
                 // Before the gate a node does not know whom it would preempt; a draining one is about to go.
-                offers: offers && self.gate.is_passed() && !self.draining,
+                offers: offers && self.is_fit() && !self.draining,
                 store_id: config.store.id,
                 store_remote: config.store.remote,
                 store_ok: self.store_failed_until.is_none(),
@@ -193,6 +193,11 @@ impl Mesh {
             },
             meshnode_version: config.meshnode_version.clone(),
         }
+    }
+
+    /// Part of the mesh, and not in doubt about itself.
+    pub(super) const fn is_fit(&self) -> bool {
+        self.gate.is_passed() && !self.quarantined && !self.membership.is_isolated()
     }
 
     /// What is held about this node itself.

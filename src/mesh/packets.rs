@@ -82,6 +82,7 @@ impl Mesh {
                     self.membership.disseminate(fact.clone(), now);
                 }
             }
+            FactKind::Unroutable => self.membership.handle_route(fact, now),
             FactKind::Unknown => {}
         }
     }
@@ -139,7 +140,13 @@ impl Mesh {
             }
             Body::Join(join) => join.root = root,
             Body::JoinAck(ack) => ack.root = root,
-            Body::Ping(_) | Body::PingReq(_) | Body::Nack(_) | Body::Election(_) | Body::Answer(_) => {}
+            Body::Ping(_)
+            | Body::PingReq(_)
+            | Body::Nack(_)
+            | Body::Election(_)
+            | Body::Answer(_)
+            | Body::Notice(_)
+            | Body::Verdict(_) => {}
         }
         body
     }

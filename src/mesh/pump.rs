@@ -46,8 +46,18 @@ impl Mesh {
         use membership::Output as Out;
         match output {
             Out::Send { to, body } => self.send(to, body, now),
-            Out::Correct { id, addr, fact } => {
-                self.send_facts(super::Destination::Member { id, addr }, None, vec![fact], now);
+            Out::Tell { to, fact } => self.send_facts(to, None, vec![fact], now),
+            Out::Watch(watched) => self.watch(&watched),
+            Out::PingLink { subject, within } => self.ping_link(subject, within, now),
+            Out::Connect { subject } => self.connect(subject, now),
+            Out::Route { id, is_unroutable } => {
+                self.note_change();
+                self.event(if is_unroutable { Event::Unroutable(id) } else { Event::Routable(id) });
+            }
+            Out::Isolated(is_isolated) => {
+                self.own.touch();
+                self.note_change();
+                self.event(Event::Isolated(is_isolated));
             }
             Out::Changed(hash) => self.cover(hash, now),
             Out::Wanted { subject, epoch, teller } => {
@@ -138,7 +148,7 @@ impl Mesh {
         };
         let claim = Claim { version, status };
         if status == Status::Alive {
-            self.membership.handle_claim(id.hash(), claim, teller, teller, now);
+            self.membership.handle_claim(id.hash(), claim, teller, teller, 0, now);
         } else {
             self.membership.handle_tombstone(id, claim, age, teller, now);
         }
@@ -224,7 +234,7 @@ impl Mesh {
 
     fn open_gate(&mut self, now: Instant) {
         if self.gate.try_pass(self.membership.live_count() - 1, now) {
-            self.membership.allow_accusations();
+            self.membership.allow_accusations(now);
             self.gossip.calm_down(now);
             self.own.touch();
             self.event(Event::Ready);

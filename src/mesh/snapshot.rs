@@ -20,6 +20,11 @@ impl Mesh {
         view
     }
 
+    /// Members that are held alive or suspect, this node included; what the view would count, without making one.
+    pub fn live_count(&self) -> usize {
+        self.membership.live_count()
+    }
+
     /// The view now, with the newest round trips, loads and times.
     pub fn refreshed_view(&mut self, now: Instant) -> Arc<View> {
         self.view = None;
@@ -33,14 +38,9 @@ impl Mesh {
         self
     }
 
-    /// Members that are alive or suspect, this node included: what the view would show, without making one.
-    pub fn live_count(&self) -> usize {
-        self.membership.live_count()
-    }
-
     /// Whether this node is part of its mesh.
     pub const fn is_ready(&self) -> bool {
-        self.gate.is_passed() && !self.draining && !self.quarantined
+        self.is_fit() && !self.draining
     }
 
     /// The root of the digest: nodes with the same one hold the same.
@@ -68,7 +68,7 @@ impl Mesh {
             id: member.id,
             hash,
             status: member.claim.status,
-            unroutable: false,
+            unroutable: self.membership.is_unroutable(hash),
             version: member.claim.version,
             manifest: self.gossip.store.fresh(hash, now).cloned(),
             addr: member.addr,

@@ -56,6 +56,12 @@ pub struct Metrics {
     pub events: Family<KindLabels, Counter>,
     /// Requests to other members over links by outcome (`ok`, `failed`).
     pub link_requests: Family<KindLabels, Counter>,
+    /// Watch links that stand, by who dialled them (`dialled` by this node, `accepted` by it).
+    pub watch_links: Family<DirectionLabels, Gauge>,
+    /// Watch links of this node that ended, by how (`lost`: the peer's process was gone; `closed` in order; `silent`).
+    pub watch_links_ended: Family<KindLabels, Counter>,
+    /// Pings over watch links by outcome (`ok`, `stalled`, `timed_out`, `unreachable`).
+    pub link_pings: Family<KindLabels, Counter>,
     /// Bytes over links by direction.
     pub link_bytes: Family<DirectionLabels, Counter>,
     /// Health checks of services of this node, by result.
@@ -104,6 +110,9 @@ impl Metrics {
             refused: Family::default(),
             events: Family::default(),
             link_requests: Family::default(),
+            watch_links: Family::default(),
+            watch_links_ended: Family::default(),
+            link_pings: Family::default(),
             link_bytes: Family::default(),
             checks: Family::default(),
             store_calls: Family::default(),
@@ -139,6 +148,9 @@ impl Metrics {
         r.register("refused", "Received and refused, by kind", self.refused.clone());
         r.register("events", "Events by kind", self.events.clone());
         r.register("link_requests", "Requests to members over links, by outcome", self.link_requests.clone());
+        r.register("watch_links", "Watch links that stand, by who dialled them", self.watch_links.clone());
+        r.register("watch_links_ended", "Own watch links that ended, by how", self.watch_links_ended.clone());
+        r.register("link_pings", "Pings over watch links, by outcome", self.link_pings.clone());
         r.register("link_bytes", "Bytes over links by direction", self.link_bytes.clone());
         r.register("checks", "Health checks of own services, by result", self.checks.clone());
         r.register("store_calls", "Calls of the summary's store, by outcome", self.store_calls.clone());
@@ -230,6 +242,9 @@ const fn event_kind(event: &Event) -> &'static str {
         Event::Dead(_) => "dead",
         Event::Left(_) => "left",
         Event::Refuted(_) => "refuted",
+        Event::Isolated(_) => "isolated",
+        Event::Unroutable(_) => "unroutable",
+        Event::Routable(_) => "routable",
         Event::Health { .. } => "health",
         Event::Leader { .. } => "leader",
         Event::Write { .. } => "write",

@@ -16,6 +16,7 @@ use super::listeners::{self, Listeners};
 use super::local_services::LocalServices;
 use super::machine::{self, Machine};
 use super::published::Published;
+use super::sleep::Sleep;
 use super::{RunError, load_task, store_task};
 use crate::admin::{Command, Journal, State as AdminState, Token};
 use crate::clock::{Clock, unix_now};
@@ -122,6 +123,7 @@ impl Foundation {
             },
             write_record: self.data_dir.write_record()?,
             meshnode_version: env!("CARGO_PKG_VERSION").to_owned(),
+            detector: crate::mesh::Detector::default(),
         };
         Ok(Mesh::new(mesh, self.identity.clone(), self.boot.clone(), self.clock.now())?)
     }
@@ -176,6 +178,7 @@ pub(super) async fn assemble(
     let node = Node {
         mesh,
         clock: base.clock,
+        sleep: Sleep::watch(&base.clock),
         config,
         transport: Arc::new(transport),
         inbox,

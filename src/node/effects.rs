@@ -11,6 +11,7 @@ use crate::id::{NodeId, ServiceName};
 use crate::manifest::Health;
 use crate::mesh::{Destination, Event, Input, Output, Persist, RequestId};
 use crate::metrics::KindLabels;
+use crate::time::Duration;
 use crate::transport::Transport;
 
 /// Addresses of one seed that are tried.
@@ -30,6 +31,9 @@ impl Node {
                         let _ = reply.send(body);
                     }
                 }
+                Output::Watch(members) => self.transport.watch(members),
+                Output::PingLink { to, id, body, within } => self.ping_link(to, id, body, within),
+                Output::Connect { to, addr, id } => self.connect(to, addr, id),
                 Output::Check(service) => self.check(&service),
                 Output::Store(call) => {
                     if self.store.try_send(call).is_err() {
@@ -67,6 +71,22 @@ impl Node {
             }
             // The loop ends before its tasks do.
             let _ = results.send(Input::Response { id, result }).await;
+        });
+    }
+
+    fn ping_link(&self, to: NodeId, id: RequestId, body: Vec<u8>, within: Duration) {
+        let (transport, results) = (Arc::clone(&self.transport), self.results.clone());
+        self.tasks.spawn(async move {
+            let result = transport.ping_link(to, body, within).await;
+            let _ = results.send(Input::Response { id, result }).await;
+        });
+    }
+
+    fn connect(&self, to: NodeId, addr: SocketAddr, id: RequestId) {
+        let (transport, results) = (Arc::clone(&self.transport), self.results.clone());
+        self.tasks.spawn(async move {
+            let outcome = transport.who_is_at(addr, to).await;
+            let _ = results.send(Input::Connected { id, outcome }).await;
         });
     }
 

@@ -13,6 +13,7 @@ use super::address::Address;
 use super::datadir::DataDir;
 use super::local_services::LocalServices;
 use super::published::Published;
+use super::sleep::Sleep;
 use crate::admin::{Command, Journal};
 use crate::clock::{Clock, unix_now};
 use crate::config::Config;
@@ -67,6 +68,7 @@ pub(super) struct Inbox {
 pub(super) struct Node {
     pub(super) mesh: Mesh,
     pub(super) clock: Clock,
+    pub(super) sleep: Sleep,
     pub(super) config: Config,
     pub(super) transport: Arc<Transport>,
     pub(super) inbox: Inbox,
@@ -109,6 +111,7 @@ impl Node {
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !matches!(self.leaving, Leaving::Done) {
             let wake = self.wait(&mut refresh).await;
+            self.notice_sleep();
             self.handle(wake);
             self.advance_leave();
             self.carry_out();
@@ -131,6 +134,14 @@ impl Node {
             () = drained.drained(), if is_draining => Wake::Time,
             () = sleep_until(deadline) => Wake::Time,
         }
+    }
+
+    /// Before anything else: what waits was sent to a node that was not there.
+    fn notice_sleep(&mut self) {
+        let Some(slept) = self.sleep.slept(&self.clock) else { return };
+        tracing::info!(?slept, "the machine was asleep");
+        self.transport.renew_seal();
+        self.feed(Input::Slept);
     }
 
     fn handle(&mut self, wake: Wake) {
@@ -156,6 +167,10 @@ impl Node {
                     self.raise_epoch(known);
                 }
             }
+            Wake::Hint(Hint::Admitted { peer, boot_nonce }) => {
+                self.feed(Input::Admitted { peer, boot_nonce })
+            }
+            Wake::Hint(Hint::LinkLost { peer }) => self.feed(Input::LinkLost { peer }),
             Wake::Hint(Hint::ReachedAt(ip)) => {
                 if let Some(addr) = self.address.reached_at(ip) {
                     self.feed(Input::Local(LocalChange::Address(addr)));

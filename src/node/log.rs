@@ -26,6 +26,10 @@ pub(super) fn event(event: &Event, view: &View, joins: &Joins<'_>) {
         }
         Event::Dead(id) => tracing::info!(worker = %id, name = name(id), "dead"),
         Event::Left(id) => tracing::info!(worker = %id, name = name(id), "left"),
+        Event::Isolated(true) => tracing::warn!("most members are silent at once; this node doubts itself"),
+        Event::Isolated(false) => tracing::info!("members answer again"),
+        Event::Unroutable(id) => tracing::info!(worker = %id, name = name(id), "unroutable"),
+        Event::Routable(id) => tracing::info!(worker = %id, name = name(id), "routable"),
         Event::Refuted(id) => tracing::info!(worker = %id, name = name(id), "refuted"),
         Event::Health { worker, service, health } => {
             tracing::info!(%worker, name = name(worker), %service, health = health.as_str(), "health");

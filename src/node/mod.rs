@@ -12,6 +12,7 @@ mod load_task;
 mod local_services;
 mod log;
 mod published;
+mod sleep;
 mod store_task;
 
 use std::time::Duration;

@@ -5,15 +5,18 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::admission::Admission;
+use super::http2::CLOSING_TIMEOUT;
 use super::serve::Server;
+use super::watch_links::Places;
 use crate::time::Duration;
 
 /// Connections that are not admitted yet. Beyond, the oldest makes room: members are admitted within milliseconds, so
@@ -31,6 +34,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Acceptor {
     pub(super) admission: Arc<Admission>,
     pub(super) server: Arc<Server>,
+    pub(super) places: Arc<Places>,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
 }
@@ -77,6 +81,7 @@ impl Acceptor {
     ) -> oneshot::Sender<Infallible> {
         let (waiting, given_up) = oneshot::channel();
         let (admission, server, stop) = (self.admission.clone(), self.server.clone(), self.stop.clone());
+        let places = self.places.clone();
         self.tasks.spawn(async move {
             let accepted = tokio::select! {
                 accepted = admission.accept(tcp, remote) => accepted,
@@ -87,13 +92,30 @@ impl Acceptor {
             let Ok(accepted) = accepted else { return };
             let Ok(_permit) = links.try_acquire_owned() else {
                 admission.refuse("link_full");
-                return;
+                return close(accepted.stream).await;
             };
             let peer = accepted.admitted.peer;
+            let stop = stop.child_token();
+            let _watched = if accepted.admitted.greeting.watch {
+                let Some(place) = places.accepted(peer, stop.clone(), admission.metrics()).await else {
+                    admission.refuse("watch_link_full");
+                    return close(accepted.stream).await;
+                };
+                Some(place)
+            } else {
+                None
+            };
             if let Err(error) = server.serve(accepted.stream, remote, peer, stop).await {
                 debug!(%peer, %remote, %error, "a link broke");
             }
         });
         waiting
+    }
+}
+
+/// Says goodbye, so that the other side does not take the end for the death of this process.
+async fn close(mut stream: impl AsyncWrite + Unpin) {
+    if let Ok(Err(error)) = timeout(CLOSING_TIMEOUT, stream.shutdown()).await {
+        debug!(%error, "a link that was refused did not close in order");
     }
 }

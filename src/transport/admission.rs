@@ -15,9 +15,9 @@ use tokio_rustls::{client, server};
 use tracing::{debug, warn};
 
 use super::Hint;
-use super::hello::{ADMISSION_TIMEOUT, Admitted, HelloError, Introduction};
+use super::hello::{ADMISSION_TIMEOUT, Admitted, Greeting, HelloError, Introduction};
 use super::known_epochs::KnownEpochs;
-use super::metered::{Heard, Metered};
+use super::metered::{Metered, Traffic};
 use super::tls::{Tls, Unproven, server_name};
 use crate::id::NodeId;
 use crate::mesh::LinkFailure;
@@ -25,8 +25,9 @@ use crate::metrics::{KindLabels, Metrics};
 use crate::time::Duration;
 
 /// A link whose host is gone is closed by the kernel after some minutes, even when nothing is sent.
+/// Seldom, because watch links are idle all the time; the silence of a host is found by datagrams.
 const KEEPALIVE: TcpKeepalive =
-    TcpKeepalive::new().with_time(Duration::from_secs(120)).with_interval(Duration::from_secs(15));
+    TcpKeepalive::new().with_time(Duration::from_secs(300)).with_interval(Duration::from_secs(15));
 
 /// Between two warnings about peers that are not admitted.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
@@ -47,7 +48,7 @@ pub(super) struct Admission {
 /// A stream to an admitted peer.
 pub(super) struct Connected<S> {
     pub(super) stream: S,
-    pub(super) heard: Heard,
+    pub(super) traffic: Traffic,
     pub(super) admitted: Admitted,
 }
 
@@ -115,6 +116,10 @@ impl Admission {
         self.local
     }
 
+    pub(super) const fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
     pub(super) const fn metrics(&self) -> &Metrics {
         &self.metrics
     }
@@ -129,10 +134,27 @@ impl Admission {
         addr: SocketAddr,
         expected: Option<NodeId>,
     ) -> Result<Dialled, AdmissionError> {
-        let dialled = timeout(ADMISSION_TIMEOUT, self.dial_unbounded(addr, expected)).await;
+        self.dial_within(self.dial_unbounded(addr, expected, false), addr).await
+    }
+
+    /// A link to `expected` that the far side shall keep although nothing is said on it.
+    pub(super) async fn dial_to_watch(
+        &self,
+        addr: SocketAddr,
+        expected: NodeId,
+    ) -> Result<Dialled, AdmissionError> {
+        self.dial_within(self.dial_unbounded(addr, Some(expected), true), addr).await
+    }
+
+    async fn dial_within(
+        &self,
+        dialling: impl Future<Output = Result<Dialled, AdmissionError>>,
+        addr: SocketAddr,
+    ) -> Result<Dialled, AdmissionError> {
+        let dialled = timeout(ADMISSION_TIMEOUT, dialling).await;
         let dialled = dialled.unwrap_or(Err(AdmissionError::TimedOut));
         match &dialled {
-            Ok(link) => self.hint_epoch(&link.admitted),
+            Ok(link) => self.hint_admitted(&link.admitted),
             Err(error) => {
                 debug!(%addr, %error, "no link");
                 self.warn_hung_up(addr, error);
@@ -145,22 +167,23 @@ impl Admission {
         &self,
         addr: SocketAddr,
         expected: Option<NodeId>,
+        watch: bool,
     ) -> Result<Dialled, AdmissionError> {
         let tcp = self.connect(addr).await?;
         let metered = Metered::new(tcp, &self.metrics);
-        let heard = metered.heard();
+        let traffic = metered.traffic();
         let mut stream = self.tls.connector().connect(server_name(), metered).await?;
         let channel = self.tls.channel(stream.get_ref().1)?;
         if let Some(expected) = expected.filter(|expected| *expected != channel.peer) {
             debug!(%addr, %expected, found = %channel.peer, "another node has that address");
             return Err(AdmissionError::WrongPeer(channel.peer));
         }
-        let known = self.known_epochs.of(&channel.peer);
-        let admitted = self.introduction.dial(&mut stream, &channel, known).await?;
-        Ok(Connected { stream, heard, admitted })
+        let greeting = Greeting { known_epoch: self.known_epochs.of(&channel.peer), watch };
+        let admitted = self.introduction.dial(&mut stream, &channel, greeting).await?;
+        Ok(Connected { stream, traffic, admitted })
     }
 
-    async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
+    pub(super) async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
         let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if !self.source.is_unspecified() && self.source.is_ipv4() == addr.is_ipv4() {
             socket.bind(SocketAddr::new(self.source, 0))?;
@@ -194,7 +217,7 @@ impl Admission {
         let accepted = timeout(ADMISSION_TIMEOUT, self.accept_unbounded(stream)).await;
         let accepted = accepted.unwrap_or(Err(AdmissionError::TimedOut));
         match &accepted {
-            Ok(link) => self.hint_epoch(&link.admitted),
+            Ok(link) => self.hint_admitted(&link.admitted),
             Err(error) => {
                 debug!(%remote, %error, "a link was refused");
                 self.refuse(error.kind());
@@ -209,12 +232,12 @@ impl Admission {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let metered = Metered::new(stream, &self.metrics);
-        let heard = metered.heard();
+        let traffic = metered.traffic();
         let mut stream = self.tls.acceptor().accept(metered).await?;
         let channel = self.tls.channel(stream.get_ref().1)?;
-        let known = self.known_epochs.of(&channel.peer);
-        let admitted = self.introduction.accept(&mut stream, &channel, known).await?;
-        Ok(Connected { stream, heard, admitted })
+        let greeting = Greeting { known_epoch: self.known_epochs.of(&channel.peer), watch: false };
+        let admitted = self.introduction.accept(&mut stream, &channel, greeting).await?;
+        Ok(Connected { stream, traffic, admitted })
     }
 
     /// What hellos say from now on.
@@ -227,9 +250,11 @@ impl Admission {
         self.metrics.refused.get_or_create(&KindLabels { kind }).inc();
     }
 
-    fn hint_epoch(&self, admitted: &Admitted) {
-        if admitted.known_epoch > self.introduction.epoch.load(Ordering::Relaxed) {
-            self.hint(Hint::EpochBehind { known: admitted.known_epoch });
+    fn hint_admitted(&self, admitted: &Admitted) {
+        let Admitted { peer, boot_nonce, greeting: Greeting { known_epoch: known, .. }, .. } = *admitted;
+        self.hint(Hint::Admitted { peer, boot_nonce });
+        if known > self.introduction.epoch.load(Ordering::Relaxed) {
+            self.hint(Hint::EpochBehind { known });
         }
     }
 

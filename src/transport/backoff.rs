@@ -43,12 +43,17 @@ impl Backoff {
         self.failed = Some(Failed { addr, failure, times, until: now + pause.mul_f64(jitter()) });
     }
 
+    /// The end of the pause after the last failure.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.failed.map(|failed| failed.until)
+    }
+
     pub(super) fn clear(&mut self) {
         self.failed = None;
     }
 }
 
 /// Between a half and one, so that nodes that failed together do not dial together.
-fn jitter() -> f64 {
+pub(super) fn jitter() -> f64 {
     0.5 + f64::from(u16::from_be_bytes(entropy::random())) / f64::from(u16::MAX) / 2.0
 }

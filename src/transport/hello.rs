@@ -38,13 +38,25 @@ pub(super) struct Introduction {
     pub(super) epoch: Arc<AtomicU64>,
 }
 
+/// What a hello says beside, of the two ends of its link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Greeting {
+    /// The epoch at which the sender knows the other side, 0 when it does not.
+    pub(super) known_epoch: u64,
+    /// The dialler keeps this link to watch the other side.
+    pub(super) watch: bool,
+}
+
 /// What a peer that proved the cluster key said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Admitted {
     /// Who it is.
     pub(super) peer: NodeId,
-    /// The epoch at which it knows this node, 0 when it does not.
-    pub(super) known_epoch: u64,
+    /// Drawn at its boot.
+    pub(super) boot_nonce: u64,
+    /// Which key it proved.
+    pub(super) key: KeyId,
+    pub(super) greeting: Greeting,
 }
 
 /// Why a peer was not admitted.
@@ -82,16 +94,16 @@ impl Introduction {
         &self,
         stream: &mut S,
         channel: &Channel,
-        known: u64,
+        greeting: Greeting,
     ) -> Result<Admitted, HelloError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         refuse_itself(channel)?;
-        write(stream, &self.hello(channel, self.keyring.sealing(), known)?).await?;
+        write(stream, &self.hello(channel, self.keyring.sealing(), greeting)?).await?;
         let answer = read(stream).await?;
         self.check(channel, &answer)?;
-        Ok(Admitted { peer: channel.peer, known_epoch: answer.known_epoch })
+        Ok(admitted(channel, &answer))
     }
 
     /// The acceptor's side: says nothing to a peer that has not proven the key.
@@ -99,7 +111,7 @@ impl Introduction {
         &self,
         stream: &mut S,
         channel: &Channel,
-        known: u64,
+        greeting: Greeting,
     ) -> Result<Admitted, HelloError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -108,11 +120,11 @@ impl Introduction {
         let hello = read(stream).await?;
         // The answer uses the dialler's key, which it is known to have while a rotation is under way.
         let key = self.check(channel, &hello)?;
-        write(stream, &self.hello(channel, key, known)?).await?;
-        Ok(Admitted { peer: channel.peer, known_epoch: hello.known_epoch })
+        write(stream, &self.hello(channel, key, greeting)?).await?;
+        Ok(admitted(channel, &hello))
     }
 
-    fn hello(&self, channel: &Channel, key: &ClusterKey, known_epoch: u64) -> Result<Hello, HelloError> {
+    fn hello(&self, channel: &Channel, key: &ClusterKey, greeting: Greeting) -> Result<Hello, HelloError> {
         let role = Role::DiallerIsClient;
         let proof = proof(role, &channel.local, &channel.peer, &channel.exporter);
         let mac = hmac::sign(&link_key(key)?, &proof);
@@ -123,7 +135,8 @@ impl Introduction {
             boot_nonce: self.boot_nonce,
             epoch: self.epoch.load(Ordering::Relaxed),
             mac: mac.as_ref().to_vec(),
-            known_epoch,
+            known_epoch: greeting.known_epoch,
+            watch: greeting.watch,
         })
     }
 
@@ -141,6 +154,11 @@ impl Introduction {
         hmac::verify(&link_key(key)?, &proof, &hello.mac).map_err(|_| HelloError::Proof(id))?;
         Ok(key)
     }
+}
+
+const fn admitted(channel: &Channel, hello: &Hello) -> Admitted {
+    let greeting = Greeting { known_epoch: hello.known_epoch, watch: hello.watch };
+    Admitted { peer: channel.peer, boot_nonce: hello.boot_nonce, key: KeyId(hello.key_id), greeting }
 }
 
 fn refuse_itself(channel: &Channel) -> Result<(), HelloError> {

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::trace;
 
 use super::http2::{self, CLOSING_TIMEOUT};
-use super::metered::Heard;
+use super::metered::Traffic;
 use crate::time::Duration;
 
 /// Between two looks at a link.
@@ -35,7 +35,7 @@ impl Link {
     /// Speaks HTTP/2 on a stream to an admitted peer.
     pub(super) async fn establish<S>(
         stream: S,
-        heard: Heard,
+        traffic: Traffic,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Arc<Self>, h2::Error>
@@ -47,7 +47,7 @@ impl Link {
         let link = Arc::new(Self { sender, ended: ended.clone(), last_used: Mutex::new(Instant::now()) });
         let watched = Arc::downgrade(&link);
         tasks.spawn(async move {
-            drive(connection, heard, watched, stop).await;
+            drive(connection, traffic, watched, stop).await;
             ended.store(true, Ordering::Release);
         });
         Ok(link)
@@ -70,7 +70,7 @@ impl Link {
 
 async fn drive<S>(
     mut connection: Connection<S, Bytes>,
-    heard: Heard,
+    traffic: Traffic,
     link: Weak<Link>,
     stop: CancellationToken,
 ) where
@@ -80,7 +80,7 @@ async fn drive<S>(
     let mut connection = pin!(connection);
     tokio::select! {
         result = &mut connection => trace!(?result, "a link ended"),
-        () = fall_silent(pings, heard, link) => trace!("a link fell silent"),
+        () = fall_silent(pings, traffic, link) => trace!("a link fell silent"),
         () = stop.cancelled() => {
             if timeout(CLOSING_TIMEOUT, connection).await.is_err() {
                 trace!("a link was cut, because its streams did not end");
@@ -91,7 +91,7 @@ async fn drive<S>(
 
 /// Ends when a link that gets new requests is dead. Without it, a peer that lost its power would hold up every
 /// request until the kernel gives up, after many minutes.
-async fn fall_silent(pings: Option<PingPong>, heard: Heard, link: Weak<Link>) {
+async fn fall_silent(pings: Option<PingPong>, traffic: Traffic, link: Weak<Link>) {
     let Some(mut pings) = pings else { return std::future::pending().await };
     let mut looked_at = Instant::now();
     loop {
@@ -103,14 +103,14 @@ async fn fall_silent(pings: Option<PingPong>, heard: Heard, link: Weak<Link>) {
             continue;
         }
         drop(link);
-        let mut before = heard.bytes();
+        let mut before = traffic.received();
         let mut pong = pin!(pings.ping(Ping::opaque()));
         loop {
             match timeout(SILENCE_TIMEOUT, &mut pong).await {
                 Ok(Ok(_)) => break,
                 Ok(Err(_)) => return std::future::pending().await,
                 // Behind a long queue of data the pong may be late; then the data is heard.
-                Err(_) if heard.bytes() != before => before = heard.bytes(),
+                Err(_) if traffic.received() != before => before = traffic.received(),
                 Err(_) => return,
             }
         }

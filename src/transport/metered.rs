@@ -1,4 +1,4 @@
-//! A stream that counts its bytes, and knows whether anything was heard.
+//! A stream that counts its bytes, for the metrics and for those who wait for an answer.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -17,32 +17,47 @@ pub(super) struct Metered<S> {
     stream: S,
     sent: Counter,
     received: Counter,
-    heard: Heard,
+    traffic: Traffic,
 }
 
-/// How many bytes a stream has received; cloning shares it.
+/// How many bytes a stream has sent and received; cloning shares it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Heard(Arc<AtomicU64>);
+pub(super) struct Traffic(Arc<Bytes>);
 
-impl Heard {
-    pub(super) fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+#[derive(Debug, Default)]
+struct Bytes {
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Traffic {
+    pub(super) fn sent(&self) -> u64 {
+        self.0.sent.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn received(&self) -> u64 {
+        self.0.received.load(Ordering::Relaxed)
     }
 }
 
 impl<S> Metered<S> {
     pub(super) fn new(stream: S, metrics: &Metrics) -> Self {
         let counter = |direction| metrics.link_bytes.get_or_create(&DirectionLabels { direction }).clone();
-        Self { stream, sent: counter("sent"), received: counter("received"), heard: Heard::default() }
+        Self { stream, sent: counter("sent"), received: counter("received"), traffic: Traffic::default() }
     }
 
-    pub(super) fn heard(&self) -> Heard {
-        self.heard.clone()
+    pub(super) fn traffic(&self) -> Traffic {
+        self.traffic.clone()
+    }
+
+    pub(super) const fn get_ref(&self) -> &S {
+        &self.stream
     }
 
     fn count_sent(&self, result: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(sent)) = result {
             self.sent.inc_by(*sent as u64);
+            self.traffic.0.sent.fetch_add(*sent as u64, Ordering::Relaxed);
         }
     }
 }
@@ -58,7 +73,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         let received = (buf.filled().len() - before) as u64;
         if received > 0 {
             self.received.inc_by(received);
-            self.heard.0.fetch_add(received, Ordering::Relaxed);
+            self.traffic.0.received.fetch_add(received, Ordering::Relaxed);
         }
         result
     }

@@ -5,6 +5,7 @@
 mod accept;
 mod admission;
 mod backoff;
+mod connect;
 mod hello;
 mod http2;
 mod keyring;
@@ -21,6 +22,7 @@ mod sockets;
 mod tests;
 mod tls;
 mod udp;
+mod watch_links;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -44,9 +46,12 @@ use seal::Sealer;
 use serve::Server;
 use tls::Tls;
 use udp::{DatagramReceiver, DatagramSender};
+use watch_links::{Places, Watches};
 
 use crate::id::{IdHash, Identity, NodeId};
+use crate::mesh::{ConnectOutcome, LinkFailure};
 use crate::metrics::Metrics;
+use crate::time::Duration;
 use crate::view::View;
 
 const DATAGRAMS: usize = 4096;
@@ -78,6 +83,7 @@ pub struct Transport {
     datagrams: DatagramSender,
     admission: Arc<Admission>,
     links: Links,
+    watches: Watches,
 }
 
 /// The network as it comes in. Every queue is bounded; what does not fit is dropped and counted.
@@ -124,13 +130,25 @@ pub struct Proxied {
     pub respond: h2::server::SendResponse<Bytes>,
 }
 
-/// What a link tells beside: repeated with later links, so that one may be lost.
+/// What links tell beside. All but a loss is repeated with later links, so that it may get lost itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hint {
     /// A member knows this node at a higher epoch than its own: its disk was lost.
     EpochBehind {
         /// The epoch that the member knows.
         known: u64,
+    },
+    /// A link with a member was admitted, whichever side dialled it.
+    Admitted {
+        /// Who it is.
+        peer: NodeId,
+        /// Drawn at its boot.
+        boot_nonce: u64,
+    },
+    /// A watch link to a member broke, and the member had said no goodbye.
+    LinkLost {
+        /// Who it is.
+        peer: NodeId,
     },
     /// A member reached this node at this local address.
     ReachedAt(IpAddr),
@@ -162,15 +180,22 @@ impl Transport {
 
         let tls = Tls::new(&config.identity)?;
         let introduction = Introduction::from(&config);
-        let admission = Admission::new(tls, introduction, local, config.bind.ip(), metrics, hints_in);
+        let admission = Admission::new(tls, introduction, local, config.bind.ip(), metrics, hints_in.clone());
         let admission = Arc::new(admission);
         let server = Arc::new(Server::new(admission.clone(), requests_in, proxied_in, tasks));
-        let acceptor =
-            Acceptor { admission: admission.clone(), server, tasks: tasks.clone(), stop: stop.clone() };
+        let places = Arc::<Places>::default();
+        let acceptor = Acceptor {
+            admission: admission.clone(),
+            server,
+            places: places.clone(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+        };
         tasks.spawn(acceptor.run(tcp));
 
+        let watches = Watches::new(admission.clone(), places, hints_in, tasks, stop.clone());
         let links = Links::new(admission.clone(), tasks, stop);
-        let transport = Self { local_addr, datagrams: sender, admission, links };
+        let transport = Self { local_addr, datagrams: sender, admission, links, watches };
         Ok((transport, Incoming { datagrams, requests, proxied, hints }))
     }
 
@@ -195,6 +220,26 @@ impl Transport {
     /// Ways to the other members.
     pub fn links(&self) -> Links {
         self.links.clone()
+    }
+
+    /// Keeps a watch link to each of these members from now on, and to nobody else.
+    pub fn watch(&self, members: Vec<(NodeId, SocketAddr)>) {
+        self.watches.set(members);
+    }
+
+    /// Asks `to` over the watch link that stands. Without one it fails at once.
+    pub async fn ping_link(
+        &self,
+        to: NodeId,
+        body: Vec<u8>,
+        within: Duration,
+    ) -> Result<Vec<u8>, LinkFailure> {
+        self.watches.ping(to, body, within).await
+    }
+
+    /// Opens a connection to see whether `to` answers at `addr`, within a second.
+    pub async fn who_is_at(&self, addr: SocketAddr, to: NodeId) -> ConnectOutcome {
+        self.admission.who_is_at(addr, to).await
     }
 
     /// Tells peers this epoch from now on, when the node had to raise it.

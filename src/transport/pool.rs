@@ -129,7 +129,7 @@ impl Links {
             peer: admitted.peer,
             observed: answer.ip().map_err(|_| LinkFailure::Unreachable)?,
             confirmed: answer.confirmed,
-            known_epoch: admitted.known_epoch,
+            known_epoch: admitted.greeting.known_epoch,
         })
     }
 
@@ -198,7 +198,7 @@ impl Pool {
         if self.stop.is_cancelled() {
             return Err(LinkFailure::Unreachable);
         }
-        let link = Link::establish(dialled.stream, dialled.heard, &self.tasks, self.stop.clone()).await;
+        let link = Link::establish(dialled.stream, dialled.traffic, &self.tasks, self.stop.clone()).await;
         link.map_err(|_| LinkFailure::Unreachable)
     }
 }

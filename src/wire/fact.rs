@@ -24,6 +24,8 @@ pub enum FactKind {
     Load = 7,
     /// The subject leads in term `value`.
     Coordinator = 8,
+    /// Some reach the subject and many do not: `value` is twice a counter, plus one while it is so. It holds for 30 s.
+    Unroutable = 9,
 }
 
 /// One thing known about one member.
@@ -44,7 +46,7 @@ pub struct Fact {
     /// Who suspects, or the hash of the manifest.
     #[prost(fixed64, tag = "5")]
     pub by: u64,
-    /// The load bucket, the term, or the number of witnesses.
+    /// The load bucket, the term, or, of `Suspect` and `Dead`, the number of witnesses.
     #[prost(uint64, tag = "6")]
     pub value: u64,
 }

@@ -29,6 +29,9 @@ pub struct Hello {
     /// The epoch that the sender knows of the other side, 0 when none: a node that lost its disk takes it plus one.
     #[prost(uint64, tag = "7")]
     pub known_epoch: u64,
+    /// The dialler watches the acceptor with this link: it is kept although nothing is said on it.
+    #[prost(bool, tag = "8")]
+    pub watch: bool,
 }
 
 /// Who will be the HTTP client on a link.

@@ -15,7 +15,7 @@ pub const MAX_FETCH: usize = 512;
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Request {
     /// What is asked; none for a later version's request.
-    #[prost(oneof = "Ask", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Ask", tags = "1, 2, 3, 4, 5")]
     pub ask: Option<Ask>,
 }
 
@@ -34,13 +34,16 @@ pub enum Ask {
     /// Keep this write record.
     #[prost(message, tag = "4")]
     Keep(WriteRecord),
+    /// Are you there? Asked when datagrams are not answered.
+    #[prost(message, tag = "5")]
+    Ping(Nothing),
 }
 
 /// The answer to a request, of the same kind.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Response {
     /// The answer; none when the request was not understood.
-    #[prost(oneof = "Reply", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Reply", tags = "1, 2, 3, 4, 5")]
     pub reply: Option<Reply>,
 }
 
@@ -59,6 +62,20 @@ pub enum Reply {
     /// The write record was merged and kept.
     #[prost(message, tag = "4")]
     Keep(Nothing),
+    /// The node is there.
+    #[prost(message, tag = "5")]
+    Ping(Pong),
+}
+
+/// Who answers a ping over a link.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Pong {
+    /// Its epoch.
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// Its incarnation.
+    #[prost(uint64, tag = "2")]
+    pub incarnation: u64,
 }
 
 /// An empty answer.
@@ -232,7 +249,7 @@ impl Request {
             Some(Ask::Fetch(fetch)) => super::at_most("fetch", fetch.subjects.len(), MAX_FETCH)?,
             Some(Ask::Push(push)) => super::at_most("push", push.records.len(), MAX_ENTRIES)?,
             Some(Ask::Keep(record)) => check_record(Some(record))?,
-            None => {}
+            Some(Ask::Ping(_)) | None => {}
         }
         Ok(request)
     }
@@ -250,7 +267,7 @@ impl Response {
             Some(Reply::Fetch(records)) => {
                 super::at_most("fetched records", records.records.len(), MAX_ENTRIES)?;
             }
-            Some(Reply::Push(_) | Reply::Keep(_)) | None => {}
+            Some(Reply::Push(_) | Reply::Keep(_) | Reply::Ping(_)) | None => {}
         }
         Ok(response)
     }

@@ -8,6 +8,9 @@ pub const FACTS_TAG: u32 = 5;
 /// The most facts that one packet may carry; a packet of 1,155 bytes holds fewer.
 pub const MAX_FACTS: usize = 255;
 
+/// The most watchers that a notice names.
+pub const MAX_WATCHERS: usize = 32;
+
 /// The most manifests that ride on one packet.
 pub const MAX_MANIFESTS: usize = 4;
 
@@ -30,7 +33,7 @@ pub struct Packet {
     #[prost(message, repeated, tag = "5")]
     pub facts: Vec<Fact>,
     /// The message; none when the packet only carries facts, or carries a later version's message.
-    #[prost(oneof = "Body", tags = "6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "Body", tags = "6, 7, 8, 9, 10, 11, 12, 13, 15, 16")]
     pub body: Option<Body>,
     /// Signed manifests that the facts of this packet name: new ones that are small ride along.
     #[prost(bytes = "vec", repeated, tag = "14")]
@@ -64,6 +67,12 @@ pub enum Body {
     /// I will, or I know who does.
     #[prost(message, tag = "13")]
     Answer(Election),
+    /// To a watcher of a suspected member: do you reach it?
+    #[prost(message, tag = "15")]
+    Notice(Notice),
+    /// A watcher says what it saw.
+    #[prost(message, tag = "16")]
+    Verdict(Verdict),
 }
 
 /// A ping names whom it is for, so that another node on that address can say "not me".
@@ -78,6 +87,12 @@ pub struct Ping {
     /// The epoch at which the sender knows it.
     #[prost(uint64, tag = "3")]
     pub target_epoch: u64,
+    /// To a watcher: the sender pings it again within this many milliseconds. 0 promises nothing.
+    #[prost(uint32, tag = "4")]
+    pub next_turn_ms: u32,
+    /// The sender has reason to think that the target is gone.
+    #[prost(bool, tag = "5")]
+    pub suspected: bool,
 }
 
 /// The answer to a ping, from the target or through the member that was asked to ping.
@@ -104,6 +119,62 @@ pub struct Ack {
     /// The target's load bucket, plus one; 0 when it has none.
     #[prost(uint32, tag = "7")]
     pub load: u32,
+    /// To a watcher: the target pings it within this many milliseconds. 0 promises nothing.
+    #[prost(uint32, tag = "8")]
+    pub next_turn_ms: u32,
+}
+
+/// An accuser tells the watchers of a suspected member, who ping it themselves and answer with a [`Verdict`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Notice {
+    /// Names the round; verdicts echo it.
+    #[prost(fixed64, tag = "1")]
+    pub round: u64,
+    /// Hash of the id of the suspected member.
+    #[prost(fixed64, tag = "2")]
+    pub subject: u64,
+    /// The epoch at which the accuser knows it.
+    #[prost(uint64, tag = "3")]
+    pub subject_epoch: u64,
+    /// Earlier verdicts do not count any more: look again.
+    #[prost(bool, tag = "4")]
+    pub fresh: bool,
+    /// Hashes of the ids of all that are asked.
+    #[prost(fixed64, repeated, tag = "5")]
+    pub watchers: Vec<u64>,
+}
+
+/// What a watcher saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub enum Seen {
+    /// A later version's verdict; it does not count.
+    Unknown = 0,
+    /// The subject answered.
+    Answers = 1,
+    /// It did not answer.
+    Silent = 2,
+    /// Its host acknowledged, and the process did not answer.
+    Stalled = 3,
+    /// Its host refuses connections where the process was: it is gone.
+    Gone = 4,
+}
+
+/// A watcher says what it saw: to an accuser that asked, or, when the process is gone, to all other watchers.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Verdict {
+    /// The round of the notice; 0 when nobody asked.
+    #[prost(fixed64, tag = "1")]
+    pub round: u64,
+    /// Hash of the subject's id.
+    #[prost(fixed64, tag = "2")]
+    pub subject: u64,
+    /// The epoch of the subject that is meant.
+    #[prost(uint64, tag = "3")]
+    pub subject_epoch: u64,
+    /// What was seen.
+    #[prost(enumeration = "Seen", tag = "4")]
+    pub seen: i32,
 }
 
 /// Why there is no ack.
@@ -176,6 +247,9 @@ impl Packet {
         let packet: Self = super::decode(bytes, "packet", MAX_PACKET_LEN)?;
         super::at_most("facts of a packet", packet.facts.len(), MAX_FACTS)?;
         super::at_most("manifests of a packet", packet.manifests.len(), MAX_MANIFESTS)?;
+        if let Some(Body::Notice(notice)) = &packet.body {
+            super::at_most("watchers of a notice", notice.watchers.len(), MAX_WATCHERS)?;
+        }
         Ok(packet)
     }
 }

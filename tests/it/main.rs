@@ -10,5 +10,6 @@ mod hostile;
 mod leave;
 mod reload;
 mod routing;
+mod silence;
 mod store;
 mod support;

@@ -11,14 +11,17 @@ use crate::model::{Model, State, Truth};
 
 /// The first way in which the view of a node that is up differs from the truth.
 ///
-/// What a paused or leaving node is held for is open, and so is everything while some pair is cut one way.
+/// What a paused, leaving or marked node is held for is open, and so is everything while some pair is cut one way.
 pub fn difference(model: &Model, views: &[Option<Arc<View>>]) -> Option<String> {
-    if model.one_way {
+    if model.one_way() {
         return None;
     }
-    model.in_state(State::Up).find_map(|observer| match views.get(observer).and_then(Option::as_ref) {
-        None => Some(format!("n{observer} has no view")),
-        Some(view) => wrong_in(model, observer, view).map(|text| format!("n{observer} {text}")),
+    let is_well = |node: &usize| model.nodes()[*node].marks.is_empty();
+    model.in_state(State::Up).filter(is_well).find_map(|observer| {
+        match views.get(observer).and_then(Option::as_ref) {
+            None => Some(format!("n{observer} has no view")),
+            Some(view) => wrong_in(model, observer, view).map(|text| format!("n{observer} {text}")),
+        }
     })
 }
 
@@ -38,7 +41,8 @@ fn wrong_about(model: &Model, observer: usize, view: &View, subject: usize) -> O
     let held = member.filter(|member| member.status.is_live());
     let here = model.part_of(observer) == model.part_of(subject);
     match truth.state {
-        State::Paused | State::Leaving => None,
+        State::Paused | State::Leaving | State::Silenced => None,
+        _ if !truth.marks.is_empty() => None,
         State::Up if here => {
             let Some(held) = held else {
                 let status = member.map_or("unknown", |member| member.status.as_str());
@@ -49,6 +53,7 @@ fn wrong_about(model: &Model, observer: usize, view: &View, subject: usize) -> O
             }
             wrong_manifest(truth, held.manifest.as_deref()).map(|what| format!("holds n{subject} {what}"))
         }
+        _ if model.has_double(subject) => None,
         State::Up | State::NotStarted | State::Crashed | State::Left => held.map(|held| {
             let status = held.status.as_str();
             let why =

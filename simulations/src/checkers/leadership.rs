@@ -1,92 +1,49 @@
-//! One leader per connected part after the hold-down, and no joiner that pushes a leader aside.
+//! At most one leader per connected part after the hold-down, and in the end exactly one whom all follow.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use meshnode::time::{Duration, Instant};
-use meshnode::view::{Status, View};
+use meshnode::view::View;
 
+use super::preemption::DETECTION;
 use super::{Kind, Observation, Violation};
-use crate::model::{Model, State};
+use crate::model::Model;
 
-/// How long a part may take to notice a death or a heal, before the hold-down even begins.
-const DETECTION: Duration = Duration::from_secs(60);
-
-/// What a leader needs at most to make itself known, when datagrams are lost.
-const INTRODUCTION: Duration = Duration::from_secs(15);
-
-/// Who claims to lead, and since when.
+/// Who claims to lead.
 #[derive(Debug)]
 pub struct Leadership {
     hold: Duration,
-    claims: BTreeMap<usize, Instant>,
-    ready: BTreeMap<usize, Instant>,
+    claims: BTreeSet<usize>,
 }
 
 impl Leadership {
     /// The checker of a mesh with this `--election-hold`.
     pub const fn new(hold: Duration) -> Self {
-        Self { hold, claims: BTreeMap::new(), ready: BTreeMap::new() }
+        Self { hold, claims: BTreeSet::new() }
     }
 
     /// The node has a new process, or none.
     pub fn forget(&mut self, node: usize) {
         self.claims.remove(&node);
-        self.ready.remove(&node);
     }
 
     /// A view changed.
-    pub fn observe(&mut self, seen: &Observation<'_>) -> Result<(), Violation> {
-        if seen.view.ready {
-            self.ready.entry(seen.observer).or_insert(seen.at);
+    pub fn observe(&mut self, seen: &Observation<'_>) {
+        if seen.view.leader.leader == Some(seen.view.local) {
+            self.claims.insert(seen.observer);
+        } else {
+            self.claims.remove(&seen.observer);
         }
-        let leader = seen.view.leader.leader;
-        if leader != Some(seen.view.local) {
-            let led = self.claims.remove(&seen.observer).is_some();
-            let is_calm = seen.at.since(seen.model.disturbed) > DETECTION;
-            if led && leader.is_none() && is_calm && seen.model.nodes()[seen.observer].state == State::Up {
-                let text = format!("n{} steps down for nobody, and for no reason", seen.observer);
-                return Err(seen.violation(Kind::Leadership, text));
-            }
-            return Ok(());
-        }
-        if self.claims.contains_key(&seen.observer) {
-            return Ok(());
-        }
-        self.claims.insert(seen.observer, seen.at);
-        match self.pushed_aside(seen) {
-            Some(leader) => {
-                let text =
-                    format!("n{} claims to lead, although it sees n{leader}, which leads", seen.observer);
-                Err(seen.violation(Kind::Leadership, text))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// A node that has led for a while, that the new claimant holds alive and can hear.
-    fn pushed_aside(&self, seen: &Observation<'_>) -> Option<usize> {
-        let model = seen.model;
-        let acquainted = |since: Instant| seen.at.since(since) > INTRODUCTION;
-        if model.one_way || !acquainted(model.changed) || !acquainted(*self.ready.get(&seen.observer)?) {
-            return None;
-        }
-        self.claims.iter().find_map(|(&leader, &since)| {
-            let truth = &model.nodes()[leader];
-            let alive = seen.view.member(&truth.id).is_some_and(|member| member.status == Status::Alive);
-            let here = model.part_of(leader) == model.part_of(seen.observer) && truth.state == State::Up;
-            (leader != seen.observer && alive && here && acquainted(since)).then_some(leader)
-        })
     }
 
     /// A second passed: a part that was left in peace for long enough must not have two leaders.
     pub fn tick(&self, at: Instant, model: &Model) -> Result<(), Violation> {
-        if model.one_way || at.since(model.changed) < 2 * self.hold + DETECTION {
+        if model.one_way() || at.since(model.changed) < 2 * self.hold + DETECTION {
             return Ok(());
         }
         for part in model.up_by_part().into_values() {
-            let leaders: Vec<usize> =
-                part.into_iter().filter(|node| self.claims.contains_key(node)).collect();
+            let leaders: Vec<usize> = part.into_iter().filter(|node| self.claims.contains(node)).collect();
             if leaders.len() > 1 {
                 let text = format!("nodes {leaders:?} all claim to lead the same part");
                 return Err(Violation { kind: Kind::Leadership, at, text });
@@ -98,7 +55,7 @@ impl Leadership {
 
 /// The first part whose nodes do not all name one and the same leader out of their midst.
 pub fn disagreement(model: &Model, views: &[Option<Arc<View>>]) -> Option<String> {
-    if model.one_way {
+    if model.one_way() {
         return None;
     }
     model.up_by_part().into_values().find_map(|part| {

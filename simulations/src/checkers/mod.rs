@@ -1,14 +1,18 @@
 //! The checkers: each compares what the nodes do and hold with the truth, and names the first violation.
 
 pub mod bounds;
+pub mod budget;
 pub mod convergence;
+pub mod false_death;
 pub mod incarnation;
 pub mod leadership;
+pub mod preemption;
 pub mod resurrection;
 
 use std::fmt;
 use std::sync::Arc;
 
+use meshnode::mesh::Detector;
 use meshnode::time::{Duration, Instant};
 use meshnode::view::{MemberView, View};
 
@@ -19,7 +23,7 @@ use crate::model::Model;
 pub enum Kind {
     /// The views did not come to tell the truth.
     Convergence,
-    /// Two leaders in one part of the network, none, or one that was pushed aside.
+    /// Two leaders in one part of the network, or none.
     Leadership,
     /// Somebody dead or left came to live without a boot or a refutation.
     Resurrection,
@@ -27,6 +31,12 @@ pub enum Kind {
     Incarnation,
     /// Something grew beyond its bound.
     Bounds,
+    /// A node that was up, connected and well was held dead.
+    FalseDeath,
+    /// A leader was pushed aside, or stepped down for no reason.
+    Preemption,
+    /// The store was written more often than its budget allows.
+    Budget,
 }
 
 impl Kind {
@@ -38,6 +48,9 @@ impl Kind {
             Self::Resurrection => 12,
             Self::Incarnation => 13,
             Self::Bounds => 14,
+            Self::FalseDeath => 15,
+            Self::Preemption => 16,
+            Self::Budget => 17,
         }
     }
 }
@@ -99,19 +112,29 @@ fn is_same(old: &MemberView, new: &MemberView) -> bool {
 pub struct Checkers {
     /// Counts what nodes send, ask and wake.
     pub bounds: bounds::Bounds,
+    /// Counts what is written to the store.
+    pub budget: budget::Budget,
+    /// Counts who is held dead and lives.
+    pub false_deaths: false_death::FalseDeaths,
     incarnations: incarnation::Incarnations,
     leadership: leadership::Leadership,
+    preemptions: preemption::Preemptions,
     resurrections: resurrection::Resurrections,
     views: Vec<Option<Arc<View>>>,
 }
 
 impl Checkers {
-    /// The checkers of a mesh with this `--election-hold`.
-    pub fn new(hold: Duration) -> Self {
+    /// The checkers of a mesh with this `--election-hold` and failure detector, whose store may have a budget.
+    ///
+    /// Only of witnesses it is demanded that they kill nobody who lives; of the stages before them it is counted.
+    pub fn new(hold: Duration, mode: Detector, has_budget: bool) -> Self {
         Self {
             bounds: bounds::Bounds::default(),
+            budget: budget::Budget::new(has_budget),
+            false_deaths: false_death::FalseDeaths::new(mode == Detector::Witness),
             incarnations: incarnation::Incarnations::default(),
             leadership: leadership::Leadership::new(hold),
+            preemptions: preemption::Preemptions::default(),
             resurrections: resurrection::Resurrections::default(),
             views: Vec::new(),
         }
@@ -131,6 +154,7 @@ impl Checkers {
         self.bounds.forget(node);
         self.incarnations.forget(node);
         self.leadership.forget(node);
+        self.preemptions.forget(node);
         self.resurrections.forget(node);
     }
 
@@ -149,7 +173,9 @@ impl Checkers {
             let seen = Observation { at, observer, before: before.as_deref(), view: &view, model };
             self.incarnations.observe(&seen)?;
             self.resurrections.observe(&seen)?;
-            self.leadership.observe(&seen)?;
+            self.false_deaths.observe(&seen)?;
+            self.leadership.observe(&seen);
+            self.preemptions.observe(&seen)?;
         }
         Ok(())
     }
@@ -158,6 +184,7 @@ impl Checkers {
     pub fn tick(&mut self, at: Instant, model: &Model) -> Result<(), Violation> {
         self.resurrections.tick(at, model, &self.views);
         self.bounds.tick();
+        self.budget.tick(at, model.part_count());
         self.leadership.tick(at, model)
     }
 

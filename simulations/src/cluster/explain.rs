@@ -20,6 +20,9 @@ pub(super) fn event(event: &Event, model: &Model) -> String {
         Event::Suspect { subject, accuser: None } => format!("suspects {}", name(subject)),
         Event::Dead(id) => format!("holds {} dead", name(id)),
         Event::Left(id) => format!("sees {} leave", name(id)),
+        Event::Isolated(is_isolated) => format!("doubts itself: {is_isolated}"),
+        Event::Unroutable(id) => format!("sees {} become unroutable", name(id)),
+        Event::Routable(id) => format!("sees {} become routable", name(id)),
         Event::Refuted(id) => format!("sees {} refute", name(id)),
         Event::Health { worker, service, health } => {
             format!("sees {service} on {} {}", name(worker), health.as_str())
@@ -78,6 +81,8 @@ fn message(body: &Body, model: &Model) -> String {
         Body::Nack(nack) => format!("nack {:?}", nack.reason()),
         Body::Join(_) => "join".to_owned(),
         Body::JoinAck(_) => "join-ack".to_owned(),
+        Body::Notice(notice) => format!("asks about {}", name(notice.subject)),
+        Body::Verdict(verdict) => format!("says of {}: {:?}", name(verdict.subject), verdict.seen()),
         Body::Election(election) => format!("election in term {}", election.term),
         Body::Answer(answer) if answer.leader == 0 => format!("answer in term {}", answer.term),
         Body::Answer(answer) => format!("answer in term {}: {} leads", answer.term, name(answer.leader)),
@@ -97,6 +102,7 @@ fn about(fact: &Fact, model: &Model) -> String {
         FactKind::Left => format!("{subject} left ({epoch}, {incarnation})"),
         FactKind::Joined => format!("{subject} joined ({epoch}, {incarnation})"),
         FactKind::Manifest => format!("{subject} manifest ({epoch}, {incarnation})"),
+        FactKind::Unroutable => format!("{subject} unroutable {value}"),
         FactKind::Load => format!("{subject} load {value}"),
         FactKind::Coordinator => format!("{subject} leads in term {value}"),
     }
@@ -108,6 +114,7 @@ pub(super) fn request(body: &[u8]) -> String {
         Ok(Some(Ask::Fetch(fetch))) => format!("fetch {}", fetch.subjects.len()),
         Ok(Some(Ask::Push(push))) => format!("push {}", push.records.len()),
         Ok(Some(Ask::Keep(_))) => "keep".to_owned(),
+        Ok(Some(Ask::Ping(_))) => "ping".to_owned(),
         Ok(None) => "nothing".to_owned(),
         Err(error) => error.to_string(),
     }
@@ -121,6 +128,7 @@ pub(super) fn response(body: &[u8]) -> String {
         Ok(Some(Reply::Fetch(records))) => format!("{} records", records.records.len()),
         Ok(Some(Reply::Push(_))) => "pushed".to_owned(),
         Ok(Some(Reply::Keep(_))) => "kept".to_owned(),
+        Ok(Some(Reply::Ping(_))) => "pong".to_owned(),
         Ok(None) => "nothing".to_owned(),
         Err(error) => error.to_string(),
     }

@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 
 use meshnode::id::ServiceName;
 use meshnode::mesh::{Boot, Input, LinkFailure, Mesh};
-use meshnode::time::Duration;
 use rand::{Rng as _, RngExt as _};
 
-use super::node::{Disk, Node, Process};
+use super::node::{Disk, Host, Node, Process};
+use super::release::Release;
 use super::{Cluster, Happening};
 use crate::checkers::{Kind, Violation};
-use crate::model::State;
+use crate::latency::Latency;
+use crate::model::{Mark, State};
+use crate::network::Losses;
 use crate::store;
 use crate::trace::Who;
 
@@ -26,18 +28,37 @@ pub enum Restart {
     DiskLost,
 }
 
+/// How a process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It closes its links in order.
+    Goodbye,
+    /// Its kernel closes them, if it can.
+    Killed,
+}
+
 impl Cluster {
     /// Adds a machine, which is off, and says its index.
     pub fn add(&mut self) -> usize {
         let index = self.nodes.len();
         let mut secret = [0; 32];
         self.boots.fill_bytes(&mut secret);
-        let node = Node::new(index, secret);
+        let mut node = Node::new(index, secret);
+        node.detector = self.options.mode;
+        self.insert(index, node);
+        index
+    }
+
+    fn insert(&mut self, index: usize, node: Node) {
         self.model.add(node.id(), node.services.iter().map(|service| (service.clone(), true)).collect());
         self.addresses.insert(node.addr, index);
         self.checkers.forget(index);
         self.nodes.push(node);
-        index
+    }
+
+    /// What the machine takes for the unix time.
+    fn wall_clock(&self, node: usize) -> u64 {
+        store::unix(self.now).saturating_add_signed(self.nodes[node].skew)
     }
 
     /// Configures the node's standing in the election, from its next boot on.
@@ -47,7 +68,7 @@ impl Cluster {
 
     /// Switches a machine on, with what its disk holds.
     pub fn start(&mut self, node: usize) {
-        let wall_clock = store::unix(self.now);
+        let wall_clock = self.wall_clock(node);
         let epoch = wall_clock.max(self.nodes[node].disk.epoch.saturating_add(1));
         self.boot_with(node, epoch);
     }
@@ -59,7 +80,7 @@ impl Cluster {
             Restart::DiskKept => self.start(node),
             Restart::DiskLost => {
                 self.nodes[node].disk = Disk::default();
-                self.boot_with(node, store::unix(self.now) - SLOW_CLOCK_SECONDS);
+                self.boot_with(node, self.wall_clock(node).saturating_sub(SLOW_CLOCK_SECONDS));
             }
         }
     }
@@ -77,8 +98,39 @@ impl Cluster {
     pub fn crash(&mut self, node: usize) {
         if self.nodes[node].process.is_some() {
             self.note(Who::World, format_args!("n{node} crashes"));
-            self.stop(node, State::Crashed);
+            self.stop(node, State::Crashed, Ending::Killed);
         }
+    }
+
+    /// The machine loses its power: nothing answers at its address any more.
+    pub fn lose_host(&mut self, node: usize) {
+        if self.nodes[node].process.is_some() {
+            self.note(Who::World, format_args!("n{node} loses its host"));
+            self.nodes[node].host = Host::Lost;
+            self.stop(node, State::Crashed, Ending::Killed);
+        }
+    }
+
+    /// Switches on a new machine with the key and the disk of another one, and says its index.
+    pub fn clone_machine(&mut self, of: usize) -> usize {
+        let index = self.nodes.len();
+        self.note(Who::World, format_args!("n{index} is a copy of n{of}"));
+        let node = self.nodes[of].copy(index);
+        self.insert(index, node);
+        self.start(index);
+        index
+    }
+
+    /// Sets the wall clock of a machine fast (or slow), from its next boot on.
+    pub fn skew(&mut self, node: usize, seconds: i64) {
+        self.note(Who::World, format_args!("the wall clock of n{node} is fast by {seconds} s"));
+        self.nodes[node].skew = seconds;
+    }
+
+    /// Which version of the program a machine runs, from its next boot on.
+    pub fn set_release(&mut self, node: usize, release: Release) {
+        self.note(Who::World, format_args!("n{node} has the release {release:?}"));
+        self.nodes[node].release = release;
     }
 
     /// Asks the node to say goodbye and go.
@@ -87,34 +139,6 @@ impl Cluster {
             self.note(Who::World, format_args!("n{node} is told to leave"));
             self.model.set_state(node, State::Leaving, self.now);
             self.feed(node, Input::Leave);
-        }
-    }
-
-    /// Stops the process for a while; what comes in waits.
-    pub fn pause(&mut self, node: usize, span: Duration) {
-        let Some(process) = &mut self.nodes[node].process else {
-            return;
-        };
-        process.backlog.get_or_insert_default();
-        process.wake = None;
-        let boot = process.boot;
-        self.queue.push(self.now + span, Happening::Resume { node, boot });
-        self.note(Who::World, format_args!("n{node} stops for {span:?}"));
-        self.model.set_state(node, State::Paused, self.now);
-    }
-
-    /// Lets a stopped process go on: it sees everything that waited, and that time has passed.
-    pub fn resume(&mut self, node: usize) {
-        let Some(backlog) = self.nodes[node].process.as_mut().and_then(|process| process.backlog.take())
-        else {
-            return;
-        };
-        self.note(Who::World, format_args!("n{node} goes on, {} inputs waited", backlog.len()));
-        self.model.disturb(self.now);
-        self.model.set_state(node, State::Up, self.now);
-        self.feed(node, Input::Tick);
-        for input in backlog {
-            self.feed(node, input);
         }
     }
 
@@ -136,6 +160,7 @@ impl Cluster {
     pub fn heal(&mut self) {
         self.note(Who::World, format_args!("the network heals"));
         self.network.heal();
+        self.model.clear_mark(Mark::Lossy, self.now);
         self.network_changed();
     }
 
@@ -144,6 +169,27 @@ impl Cluster {
         self.note(Who::World, format_args!("the network loses {share}"));
         self.network.conditions.loss = share;
         self.model.disturb(self.now);
+    }
+
+    /// Sets what one machine loses beside that.
+    pub fn lose_at(&mut self, node: usize, losses: Losses) {
+        self.note(Who::World, format_args!("n{node} loses {} of what it sends", losses.sent));
+        self.note(Who::World, format_args!("n{node} loses {} of what it is sent", losses.received));
+        self.network.set_losses(node, losses);
+        self.model.set_mark(node, Mark::Lossy, losses != Losses::default(), self.now);
+    }
+
+    /// Sets how long things are on their way.
+    pub fn set_latency(&mut self, latency: Latency) {
+        self.note(Who::World, format_args!("the latency is {latency}"));
+        self.network.conditions.latency = latency;
+        self.model.disturb(self.now);
+    }
+
+    /// Something in the network breaks all watch links of a node, while both ends live.
+    pub fn break_links(&mut self, node: usize) {
+        self.note(Who::World, format_args!("the links of n{node} are reset"));
+        self.reset_links(node);
     }
 
     /// A service of the node stops to answer, or answers again.
@@ -164,11 +210,16 @@ impl Cluster {
         self.boot_with(node, epoch);
     }
 
-    pub(super) fn stop(&mut self, node: usize, state: State) {
+    pub(super) fn stop(&mut self, node: usize, state: State, ending: Ending) {
         self.look();
         self.nodes[node].process = None;
         self.checkers.forget(node);
         self.model.set_state(node, state, self.now);
+        self.model.set_mark(node, Mark::Starved, false, self.now);
+        self.close_links(node, ending == Ending::Goodbye);
+        if self.nodes[node].host != Host::Up {
+            return;
+        }
         // The kernel of the dead process closes its links.
         for link in self.links.waiting_for(node) {
             let failure = LinkFailure::Unreachable;
@@ -193,13 +244,15 @@ impl Cluster {
         self.checkers.forget(node);
         let mut seed = [0; 32];
         self.boots.fill_bytes(&mut seed);
-        let given = Boot { epoch, nonce: self.boots.random(), seed };
+        let nonce = self.boots.random();
+        let given = Boot { epoch, nonce, seed };
         let machine = &mut self.nodes[node];
         let config = machine.config(node, &self.options);
         match Mesh::new(config, machine.identity.clone(), given, meshnode::time::Instant::ORIGIN) {
             Ok(mesh) => {
-                machine.process =
-                    Some(Process { mesh, boot, started, wake: None, view_version: None, backlog: None });
+                machine.process = Some(Process::new(mesh, boot, nonce, started));
+                machine.host = Host::Up;
+                self.doubt_links();
                 self.drain(node);
                 self.load(node, boot);
             }
@@ -212,6 +265,7 @@ impl Cluster {
 
     fn network_changed(&mut self) {
         let parts = (0..self.nodes.len()).map(|node| self.network.part_of(node)).collect();
-        self.model.set_parts(parts, self.network.has_cuts(), self.now);
+        self.model.set_parts(parts, self.network.cuts().clone(), self.now);
+        self.doubt_links();
     }
 }

@@ -3,11 +3,17 @@
 mod explain;
 mod faults;
 mod links;
+mod measured;
 mod node;
+mod pauses;
+mod release;
+mod tcp;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,10 +26,16 @@ use meshnode::view::{Status, View};
 use rand_chacha::ChaCha8Rng;
 
 pub use faults::Restart;
+pub use measured::SERVERS;
+pub use pauses::Rhythm;
+pub use release::Release;
 
 use self::links::Links;
 use self::node::Node;
+use self::tcp::{Tcp, WatchLinks};
+use crate::checkers::false_death::FalseDeaths;
 use crate::checkers::{Checkers, Kind, Violation};
+use crate::meter::Meter;
 use crate::model::{Model, State};
 use crate::network::Network;
 use crate::options::{Options, Stream, generator};
@@ -44,9 +56,10 @@ pub struct Cluster {
     now: Instant,
     queue: Queue<Happening>,
     nodes: Vec<Node>,
-    addresses: BTreeMap<SocketAddr, usize>,
+    addresses: HashMap<SocketAddr, usize>,
     network: Network,
     links: Links,
+    watches: WatchLinks,
     store: Store,
     model: Model,
     checkers: Checkers,
@@ -56,6 +69,8 @@ pub struct Cluster {
     failed: Option<Violation>,
     /// Nodes whose views the checkers may not have seen yet.
     unseen: BTreeSet<usize>,
+    /// Counts in place of the checkers, in a cluster that is measured.
+    meter: Option<Meter>,
 }
 
 /// What the queue holds.
@@ -85,37 +100,49 @@ enum Happening {
     Raised { node: usize, boot: u64, epoch: u64 },
     /// A machine is switched on.
     Start { node: usize },
+    /// A connection is made, or breaks.
+    Tcp(Tcp),
     /// A stopped process goes on.
     Resume { node: usize, boot: u64 },
+    /// A slow processor is done with an input.
+    Serve { node: usize, boot: u64 },
+    /// A starved process gets no time again.
+    Freeze { node: usize, boot: u64, rhythm: Rhythm },
 }
 
 impl Cluster {
     /// Machines that are all off.
     pub fn new(options: Options, trace: Trace) -> Self {
-        let network = Network::new(options.network, generator(options.seed, Stream::Network));
-        let mut cluster = Self {
-            now: Instant::ORIGIN,
-            queue: Queue::default(),
-            nodes: Vec::new(),
-            addresses: BTreeMap::new(),
-            network,
-            links: Links::default(),
-            store: Store::new(options.staleness),
-            model: Model::default(),
-            checkers: Checkers::new(options.hold),
-            trace,
-            boots: generator(options.seed, Stream::Boots),
-            booted: 0,
-            failed: None,
-            unseen: BTreeSet::new(),
-            options,
-        };
+        let mut cluster = Self::empty(options, trace, None);
         for _ in 0..cluster.options.nodes {
             cluster.add();
         }
         cluster.queue.push(Instant::ORIGIN + TICK, Happening::Tick);
         cluster.queue.push(Instant::ORIGIN + world::LOOK, Happening::Look);
         cluster
+    }
+
+    fn empty(options: Options, trace: Trace, meter: Option<Meter>) -> Self {
+        let network = Network::new(options.network, generator(options.seed, Stream::Network));
+        Self {
+            now: Instant::ORIGIN,
+            queue: Queue::default(),
+            nodes: Vec::new(),
+            addresses: HashMap::new(),
+            network,
+            links: Links::default(),
+            watches: WatchLinks::default(),
+            store: Store::new(options.staleness),
+            model: Model::default(),
+            checkers: Checkers::new(options.hold, options.mode, !options.staleness.is_zero()),
+            trace,
+            boots: generator(options.seed, Stream::Boots),
+            booted: 0,
+            failed: None,
+            unseen: BTreeSet::new(),
+            meter,
+            options,
+        }
     }
 
     /// Machines that are switched on one after the other, as the options say.
@@ -137,6 +164,9 @@ impl Cluster {
                 return Ok(());
             };
             self.now = at;
+            if let Some(meter) = &mut self.meter {
+                meter.tick(at, self.queue.len());
+            }
             self.happen(happening);
         }
         self.failed.clone().map_or(Ok(()), Err)
@@ -204,6 +234,11 @@ impl Cluster {
         self.checkers.bounds.most_datagrams()
     }
 
+    /// Who was held dead while it lived.
+    pub const fn false_deaths(&self) -> &FalseDeaths {
+        &self.checkers.false_deaths
+    }
+
     /// What a node that runs holds.
     pub fn view(&self, node: usize) -> Option<&Arc<View>> {
         self.checkers.views().get(node)?.as_ref()
@@ -249,11 +284,15 @@ impl Cluster {
         let Some(process) = &mut self.nodes[node].process else {
             return;
         };
-        let Some(input) = process.admit(input) else {
+        let Some(input) = process.take_in(input) else {
             return;
         };
         let now = process.local(self.now);
         process.mesh.handle(input, now);
+        let slowness = self.nodes[node].slowness;
+        if !slowness.is_zero() {
+            self.keep_busy(node, slowness);
+        }
         self.drain(node);
     }
 }

@@ -3,16 +3,20 @@
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use meshnode::id::{Identity, NodeId, ServiceName};
+use meshnode::id::{IdHash, Identity, NodeId, ServiceName};
 use meshnode::manifest::{Capabilities, HostPolicy, Protocol, Timeouts};
-use meshnode::mesh::{Config, Input, Mesh, Persist, StoreConfig};
+use meshnode::mesh::{Config, Detector, Input, Mesh, Persist, StoreConfig};
 use meshnode::probe::Target;
 use meshnode::time::{Duration, Instant};
 
+use super::release::Release;
 use crate::options::Options;
 
 /// Datagrams that the kernel keeps for a process that is stopped.
 const SOCKET_BUFFER: usize = 256;
+
+/// Peers of whom a process remembers that it has met them.
+const POOL: usize = 32;
 
 /// The writes a day that a store with a budget allows.
 const WRITES_PER_DAY: u32 = 30;
@@ -21,11 +25,30 @@ const WRITES_PER_DAY: u32 = 30;
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) identity: Identity,
+    pub(super) hash: IdHash,
     pub(super) addr: SocketAddr,
     pub(super) services: Vec<ServiceName>,
     pub(super) priority: i32,
     pub(super) disk: Disk,
+    pub(super) host: Host,
+    /// By how many seconds its wall clock is fast.
+    pub(super) skew: i64,
+    /// How long its processor needs for each input.
+    pub(super) slowness: Duration,
+    pub(super) detector: Detector,
+    pub(super) release: Release,
     pub(super) process: Option<Process>,
+}
+
+/// Whether a machine's kernel answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Host {
+    /// It does, whether or not a process runs.
+    Up,
+    /// It is suspended.
+    Asleep,
+    /// It has no power, or no network any more.
+    Lost,
 }
 
 /// What survives a crash.
@@ -56,38 +79,98 @@ pub(super) struct Process {
     /// When it is to be woken, as planned in the queue.
     pub(super) wake: Option<Instant>,
     pub(super) view_version: Option<u64>,
-    /// What it did not get to see while it is stopped; `None` while it is not.
-    pub(super) backlog: Option<VecDeque<Input>>,
+    /// The nonce of this boot.
+    pub(super) nonce: u64,
+    /// It is stopped until further notice.
+    pub(super) is_frozen: bool,
+    /// Its slow processor works on an input.
+    pub(super) is_busy: bool,
+    /// When its machine fell asleep.
+    pub(super) asleep_since: Option<Instant>,
+    /// What it did not get to see yet.
+    pub(super) backlog: VecDeque<Input>,
+    met: VecDeque<u64>,
 }
 
 impl Process {
+    pub(super) const fn new(mesh: Mesh, boot: u64, nonce: u64, started: Instant) -> Self {
+        Self {
+            mesh,
+            boot,
+            started,
+            wake: None,
+            view_version: None,
+            nonce,
+            is_frozen: false,
+            is_busy: false,
+            asleep_since: None,
+            backlog: VecDeque::new(),
+            met: VecDeque::new(),
+        }
+    }
+
     /// Virtual time on this process's own clock.
     pub(super) fn local(&self, now: Instant) -> Instant {
         Instant::ORIGIN + now.since(self.started)
     }
 
-    /// Keeps an input for later when the process is stopped, as far as a kernel would; else gives it back.
-    pub(super) fn admit(&mut self, input: Input) -> Option<Input> {
-        let Some(backlog) = &mut self.backlog else {
+    /// Nothing is seen of what comes in.
+    pub(super) const fn stands_still(&self) -> bool {
+        self.is_frozen || self.is_busy
+    }
+
+    /// Keeps an input for later when the process stands still, as far as a kernel would; else gives it back.
+    pub(super) fn take_in(&mut self, input: Input) -> Option<Input> {
+        if !self.stands_still() {
             return Some(input);
-        };
-        if !matches!(input, Input::Datagram { .. }) || backlog.len() < SOCKET_BUFFER {
-            backlog.push_back(input);
+        }
+        if !matches!(input, Input::Datagram { .. }) || self.backlog.len() < SOCKET_BUFFER {
+            self.backlog.push_back(input);
         }
         None
+    }
+
+    /// Whether no link with this boot of a peer is in the pool yet; then it is now.
+    pub(super) fn meet(&mut self, boot: u64) -> bool {
+        if self.met.contains(&boot) {
+            return false;
+        }
+        if self.met.len() == POOL {
+            self.met.pop_front();
+        }
+        self.met.push_back(boot);
+        true
     }
 }
 
 impl Node {
     /// The machine with this index; it is off.
     pub(super) fn new(index: usize, secret: [u8; 32]) -> Self {
+        let identity = Identity::from_secret(&secret);
         Self {
-            identity: Identity::from_secret(&secret),
+            hash: identity.id().hash(),
+            identity,
             addr: address(index),
             services: services(index),
             priority: 0,
             disk: Disk::default(),
+            host: Host::Up,
+            skew: 0,
+            slowness: Duration::ZERO,
+            detector: Detector::default(),
+            release: Release::Current,
             process: None,
+        }
+    }
+
+    /// A machine with the key and the disk of this one, at the address of its own index.
+    pub(super) fn copy(&self, index: usize) -> Self {
+        Self {
+            identity: self.identity.clone(),
+            addr: address(index),
+            services: self.services.clone(),
+            disk: self.disk.clone(),
+            ..Self::new(index, [0; 32])
         }
     }
 
@@ -121,6 +204,7 @@ impl Node {
             },
             write_record: self.disk.write_record.clone(),
             meshnode_version: env!("CARGO_PKG_VERSION").to_owned(),
+            detector: if self.release == Release::Older { Detector::Lifeguard } else { self.detector },
         }
     }
 }

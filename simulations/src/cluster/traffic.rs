@@ -4,14 +4,13 @@ use std::net::SocketAddr;
 
 use meshnode::id::NodeId;
 use meshnode::mesh::{Destination, Input, LINK_REQUEST_TIMEOUT, LinkFailure, RequestId};
-use meshnode::time::Duration;
+use meshnode::wire::SEAL_OVERHEAD;
 
 use super::links::Exchange;
+use super::node::Host;
+use super::tcp::CONNECT_TIMEOUT;
 use super::{Cluster, Happening, explain, node};
 use crate::trace::Who;
-
-/// After so long a dialler gives up on an address from which nothing comes back.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Cluster {
     /// The machine that holds an address now.
@@ -19,9 +18,14 @@ impl Cluster {
         self.addresses.get(&addr).copied()
     }
 
-    pub(super) fn send(&mut self, node: usize, to: Destination, bytes: &[u8]) {
+    pub(super) fn send(&mut self, node: usize, to: Destination, bytes: Vec<u8>) {
+        let bytes = self.nodes[node].release.writes(bytes);
+        let bytes = bytes.as_slice();
         let counted = self.checkers.bounds.datagram(self.now, node, bytes.len());
         self.fail(counted);
+        if let Some(meter) = &mut self.meter {
+            meter.datagram(node, bytes.len() + SEAL_OVERHEAD);
+        }
         let (addr, sealed_for) = match to {
             Destination::Member { id, addr } => (addr, Some(id)),
             Destination::Address(addr) => (addr, None),
@@ -34,15 +38,17 @@ impl Cluster {
         };
         let holder = self.holder(addr);
         let arrivals = holder.map(|holder| self.network.datagram(node, holder)).unwrap_or_default();
-        let digest = blake3::hash(bytes).to_hex();
-        let why = self.trace.is_read().then(|| explain::packet(bytes, &self.model));
-        let (to, size) = (holder.map_or(Who::World, Who::Node), bytes.len());
-        self.trace.explain(
-            self.now,
-            Who::Node(node),
-            format_args!("-> {to:<5} {size:4} B {} {arrivals:?}", &digest[..8]),
-            why,
-        );
+        if self.meter.is_none() {
+            let digest = blake3::hash(bytes).to_hex();
+            let why = self.trace.is_read().then(|| explain::packet(bytes, &self.model));
+            let (to, size) = (holder.map_or(Who::World, Who::Node), bytes.len());
+            self.trace.explain(
+                self.now,
+                Who::Node(node),
+                format_args!("-> {to:<5} {size:4} B {} {arrivals:?}", &digest[..8]),
+                why,
+            );
+        }
         let source = self.nodes[node].addr;
         for delay in arrivals {
             let bytes = bytes.to_vec();
@@ -52,13 +58,20 @@ impl Cluster {
 
     pub(super) fn ask(&mut self, exchange: Exchange, peer: NodeId, addr: SocketAddr, body: Vec<u8>) {
         let from = exchange.from;
+        let body = self.nodes[from].release.writes_body(body);
         let counted = self.checkers.bounds.request(self.now, from, body.len());
         self.fail(counted);
+        if let Some(meter) = &mut self.meter {
+            meter.message(from, body.len());
+        }
         let holder = self.holder(addr);
         let to = holder.unwrap_or(from);
         let link = self.links.open(Exchange { to, ..exchange });
         let way = holder.and_then(|holder| Some((holder, self.network.link(from, holder)?)));
         let outcome = match way {
+            Some((holder, _)) if self.nodes[holder].host != Host::Up => {
+                Err((CONNECT_TIMEOUT, LinkFailure::Unreachable))
+            }
             None => Err((CONNECT_TIMEOUT, LinkFailure::Unreachable)),
             Some((holder, delay)) if self.nodes[holder].process.is_none() => {
                 Err((2 * delay, LinkFailure::Unreachable))
@@ -90,6 +103,9 @@ impl Cluster {
         let Some(exchange) = self.links.exchange(link) else {
             return;
         };
+        if self.nodes[exchange.to].host != Host::Up {
+            return;
+        }
         if self.nodes[exchange.to].process.is_none() {
             let failure = LinkFailure::Unreachable;
             let way_back = self.network.link(exchange.to, exchange.from);
@@ -97,13 +113,21 @@ impl Cluster {
                 .push(self.now + way_back.unwrap_or(CONNECT_TIMEOUT), Happening::Failed { link, failure });
             return;
         }
+        if self.runs(exchange.from, exchange.from_boot) {
+            self.admit(exchange.from, exchange.to);
+        }
         let from = self.nodes[exchange.from].id();
+        let body = self.nodes[exchange.to].release.reads_body(body);
         self.feed(exchange.to, Input::Request { from, id: RequestId(link), body });
     }
 
     pub(super) fn respond(&mut self, node: usize, id: RequestId, body: Vec<u8>) {
+        let body = self.nodes[node].release.writes_body(body);
         let counted = self.checkers.bounds.link_body(self.now, node, body.len());
         self.fail(counted);
+        if let Some(meter) = &mut self.meter {
+            meter.message(node, body.len());
+        }
         let link = id.0;
         let Some(exchange) = self.links.exchange(link).filter(|exchange| exchange.to == node) else {
             return;

@@ -9,6 +9,7 @@ use meshnode::time::{Duration, Instant};
 use meshnode::view::Load;
 use rand::RngExt as _;
 
+use super::faults::Ending;
 use super::links::Exchange;
 use super::{Cluster, Happening, TICK, explain, node};
 use crate::checkers::{Kind, Violation};
@@ -46,10 +47,12 @@ impl Cluster {
             }
             Happening::Wake { node, boot } => self.wake(node, boot),
             Happening::Datagram { to, sealed_for, source, bytes } => {
-                let opens = |n: &node::Node| sealed_for.is_none_or(|hash| hash == n.id().hash());
+                let opens = |n: &node::Node| sealed_for.is_none_or(|hash| hash == n.hash);
                 if let Some(node) = self.holder(to)
+                    && self.nodes[node].host == node::Host::Up
                     && opens(&self.nodes[node])
                 {
+                    let bytes = self.nodes[node].release.reads(bytes);
                     self.feed(node, Input::Datagram { source, bytes });
                 }
             }
@@ -67,12 +70,17 @@ impl Cluster {
             Happening::Load { node, boot } if self.runs(node, boot) => self.load(node, boot),
             Happening::Raised { node, boot, epoch } if self.runs(node, boot) => self.raise_epoch(node, epoch),
             Happening::Resume { node, boot } if self.runs(node, boot) => self.resume(node),
+            Happening::Serve { node, boot } if self.runs(node, boot) => self.serve(node),
+            Happening::Freeze { node, boot, rhythm } if self.runs(node, boot) => self.freeze(node, rhythm),
             Happening::Start { node } => self.start(node),
+            Happening::Tcp(tcp) => self.happen_tcp(tcp),
             Happening::Checked { .. }
             | Happening::Stored { .. }
             | Happening::Load { .. }
             | Happening::Raised { .. }
-            | Happening::Resume { .. } => {}
+            | Happening::Resume { .. }
+            | Happening::Serve { .. }
+            | Happening::Freeze { .. } => {}
         }
     }
 
@@ -96,12 +104,18 @@ impl Cluster {
             return;
         };
         match output {
-            Output::Datagram { to, bytes } => self.send(node, to, &bytes),
+            Output::Datagram { to, bytes } => self.send(node, to, bytes),
             Output::Request { to, addr, id, body } => {
                 let exchange = Exchange { from: node, from_boot: boot, id, to: 0 };
                 self.ask(exchange, to, addr, body);
             }
             Output::Respond { id, body } => self.respond(node, id, body),
+            Output::Watch(watched) => self.watch(node, boot, watched),
+            Output::PingLink { to, id, body, within } => {
+                let exchange = Exchange { from: node, from_boot: boot, id, to: 0 };
+                self.ping_link(exchange, to, body, within);
+            }
+            Output::Connect { to, addr, id } => self.connect(node, boot, id, to, addr),
             Output::Check(service) => {
                 let counted = self.checkers.bounds.check(self.now, node, &service);
                 self.fail(counted);
@@ -110,12 +124,15 @@ impl Cluster {
             Output::Store(call) => self.call_store(node, boot, call),
             Output::Persist(what) => self.nodes[node].disk.write(what),
             Output::Event(event) => self.show(node, boot, &event),
-            Output::Left => self.stop(node, State::Left),
+            Output::Left => self.stop(node, State::Left, Ending::Goodbye),
         }
     }
 
     fn tick(&mut self) {
         self.queue.push(self.now + TICK, Happening::Tick);
+        if self.meter.is_some() {
+            return self.checkers.bounds.tick();
+        }
         let ticked = self.checkers.tick(self.now, &self.model);
         self.fail(ticked);
     }
@@ -127,7 +144,7 @@ impl Cluster {
         let deadline =
             process.mesh.poll_timeout().map(|local| process.started + local.since(Instant::ORIGIN));
         let wake = deadline.map(|deadline| deadline.max(self.now));
-        if process.backlog.is_some() || wake == process.wake {
+        if process.stands_still() || wake == process.wake {
             return;
         }
         process.wake = wake;
@@ -144,7 +161,7 @@ impl Cluster {
             return;
         };
         process.wake = None;
-        if process.backlog.is_some() {
+        if process.stands_still() {
             return;
         }
         let counted = self.checkers.bounds.woke(now, node);
@@ -154,6 +171,9 @@ impl Cluster {
 
     /// Shows the node's view to the checkers: at once, or, in a large mesh, together with others.
     fn observe(&mut self, node: usize) {
+        if self.meter.is_some() {
+            return;
+        }
         self.unseen.insert(node);
         if self.nodes.len() <= SMALL {
             self.look();
@@ -192,11 +212,18 @@ impl Cluster {
         let counted = self.checkers.bounds.store_call(self.now, node);
         self.fail(counted);
         self.note(Who::Node(node), format_args!("store {}", explain::store_call(&call)));
+        if matches!(call, StoreCall::Put { .. }) {
+            let written = self.checkers.budget.write(self.now, node);
+            self.fail(written);
+        }
         let reply = self.store.answer(node, call, self.now);
         self.queue.push(self.now + STORE_CALL, Happening::Stored { node, boot, reply });
     }
 
     pub(super) fn load(&mut self, node: usize, boot: u64) {
+        if self.meter.is_some() {
+            return self.load_once(node);
+        }
         let in_flight = self.boots.random_range(0..16_u8);
         let load = Load {
             busy: f32::from(in_flight) / 16.0,
@@ -208,11 +235,18 @@ impl Cluster {
     }
 
     fn show(&mut self, node: usize, boot: u64, event: &Event) {
-        let text = explain::event(event, &self.model);
-        self.note(Who::Node(node), format_args!("{text}"));
+        if self.meter.is_some() {
+            self.sight(node, event);
+        } else {
+            let text = explain::event(event, &self.model);
+            self.note(Who::Node(node), format_args!("{text}"));
+        }
         if let Event::EpochBehind { known } = event {
             let epoch = known.saturating_add(1);
             self.queue.push(self.now + REBOOT, Happening::Raised { node, boot, epoch });
+        }
+        if let Event::Cloned { .. } = event {
+            self.model.set_state(node, State::Silenced, self.now);
         }
     }
 }

@@ -76,12 +76,15 @@ pub(super) fn of(event: &Event, view: &View) -> Option<(NodeId, Arc<str>)> {
         Event::Suspect { subject, accuser: None } => (subject, "suspected".into()),
         Event::Dead(id) => (id, "declared dead".into()),
         Event::Left(id) => (id, "left of its own will".into()),
+        Event::Unroutable(id) => (id, "unroutable: some reach it, many do not".into()),
+        Event::Routable(id) => (id, "routable again".into()),
         Event::Refuted(id) => (id, "refuted: it is alive".into()),
         Event::Evidence { subject, text, by: None } => (subject, Arc::clone(text)),
         Event::Evidence { subject, text, by: Some(by) } => {
             (subject, format!("{text} by {}", named(*by, view)).into())
         }
         Event::Health { .. }
+        | Event::Isolated(_)
         | Event::Leader { .. }
         | Event::Write { .. }
         | Event::Ready

@@ -40,6 +40,10 @@ pub enum Occurrence {
     Left(WorkerRef),
     /// A suspected or dead member is alive after all.
     Refuted(WorkerRef),
+    /// Some members reach a member, and many do not.
+    Unroutable(WorkerRef),
+    /// It is reached again.
+    Routable(WorkerRef),
     /// A service of a member changed its health.
     Health {
         /// The member.
@@ -96,6 +100,8 @@ impl Occurrence {
             Self::Dead(_) => "dead",
             Self::Left(_) => "left",
             Self::Refuted(_) => "refuted",
+            Self::Unroutable(_) => "unroutable",
+            Self::Routable(_) => "routable",
             Self::Health { .. } => "health",
             Self::Leader { .. } => "leader",
             Self::Write { .. } => "write",
@@ -113,6 +119,8 @@ impl Occurrence {
             Event::Dead(id) => Self::Dead(worker(id)),
             Event::Left(id) => Self::Left(worker(id)),
             Event::Refuted(id) => Self::Refuted(worker(id)),
+            Event::Unroutable(id) => Self::Unroutable(worker(id)),
+            Event::Routable(id) => Self::Routable(worker(id)),
             Event::Health { worker: id, service, health } => {
                 Self::Health { worker: worker(id), service: service.clone(), health: *health }
             }
@@ -123,6 +131,7 @@ impl Occurrence {
             },
             Event::Write { term, seq, error } => Self::Write { term: *term, seq: *seq, error: error.clone() },
             Event::Ready
+            | Event::Isolated(_)
             | Event::JoinUnanswered
             | Event::Refused { .. }
             | Event::ManifestTooLarge(_)

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::id::{Identity, NodeId, ServiceName};
 use crate::manifest::{Capabilities, Health, HostPolicy, Protocol, Timeouts};
 use crate::mesh::{
-    Boot, Config, Destination, Event, Input, LinkFailure, LocalChange, Mesh, Output, Persist, RequestId,
-    StoreConfig,
+    Boot, Config, ConnectOutcome, Destination, Event, Input, LinkFailure, LocalChange, Mesh, Output, Persist,
+    RequestId, StoreConfig,
 };
 use crate::probe::{Outcome, Target};
 use crate::summary::{StoreCall, StoreReply};
@@ -30,6 +30,8 @@ pub(super) struct Cluster {
     pub(super) datagrams: usize,
     pub(super) bytes: usize,
     pub(super) questions: usize,
+    /// Who keeps watch links to whom.
+    watched: BTreeMap<usize, Vec<usize>>,
     disks: BTreeMap<usize, Disk>,
     /// Nodes that run with another one's key.
     pub(super) clones: BTreeMap<usize, usize>,
@@ -56,6 +58,8 @@ enum Delivery {
     Datagram(SocketAddr, Vec<u8>),
     Request(usize, RequestId, Vec<u8>),
     Response(RequestId, Option<Vec<u8>>),
+    Connected(RequestId, ConnectOutcome),
+    LinkLost(usize),
     Stored(Vec<u8>),
     NotFound,
     PutDone,
@@ -119,6 +123,7 @@ pub(super) fn config(node: usize, seeds: usize) -> Config {
         store: StoreConfig { id: 1, remote: false, max_writes_per_day: None, staleness: Duration::ZERO },
         write_record: None,
         meshnode_version: "test".to_owned(),
+        detector: crate::mesh::Detector::default(),
     }
 }
 
@@ -136,6 +141,7 @@ impl Cluster {
             datagrams: 0,
             bytes: 0,
             questions: 0,
+            watched: BTreeMap::new(),
             disks: BTreeMap::new(),
             clones: BTreeMap::new(),
         }
@@ -193,6 +199,14 @@ impl Cluster {
 
     pub(super) fn kill(&mut self, node: usize) {
         self.nodes.remove(&node);
+        self.watched.remove(&node);
+        let key = self.key_of(node);
+        let loses = |(loser, peers): (&usize, &Vec<usize>)| {
+            (peers.contains(&node) && !self.cut.contains(&(node, *loser))).then_some(*loser)
+        };
+        for loser in self.watched.iter().filter_map(loses).collect::<Vec<_>>() {
+            self.push(DELAY, loser, Delivery::LinkLost(key));
+        }
     }
 
     pub(super) fn handle(&mut self, node: usize, input: Input) {
@@ -310,6 +324,32 @@ impl Cluster {
                     self.push(DELAY, node, Delivery::Response(request, None));
                 }
             }
+            // The hosts of this network live for ever, and connections are always to be had or refused at once.
+            Output::Watch(watched) => {
+                let watched = watched.iter().map(|(_, addr)| node_at(*addr)).collect();
+                self.watched.insert(node, watched);
+            }
+            Output::PingLink { to, id: request, body, within } => {
+                let watched = self.watched.get(&node).into_iter().flatten();
+                let target = watched.copied().find(|peer| id(self.key_of(*peer)) == to);
+                match target.filter(|target| self.nodes.contains_key(target)) {
+                    Some(target) if !self.cut.contains(&(node, target)) => {
+                        self.push(DELAY, target, Delivery::Request(node, request, body));
+                    }
+                    Some(_) => self.push(within, node, Delivery::Response(request, None)),
+                    None => self.push(DELAY, node, Delivery::Response(request, None)),
+                }
+            }
+            Output::Connect { to, addr, id: request } => {
+                let target = node_at(addr);
+                let outcome = match self.nodes.get(&target) {
+                    _ if self.cut.contains(&(node, target)) => ConnectOutcome::Silent,
+                    None => ConnectOutcome::Refused,
+                    Some(_) if id(self.key_of(target)) == to => ConnectOutcome::Proven,
+                    Some(_) => ConnectOutcome::OtherPeer,
+                };
+                self.push(DELAY, node, Delivery::Connected(request, outcome));
+            }
             Output::Respond { id: request, body } => {
                 let origin = self.nodes.get_mut(&node).and_then(|n| n.asked.remove(&request));
                 if let Some(origin) = origin {
@@ -369,6 +409,8 @@ impl Cluster {
             Delivery::Response(request, body) => {
                 Input::Response { id: request, result: body.ok_or(LinkFailure::Unreachable) }
             }
+            Delivery::Connected(id, outcome) => Input::Connected { id, outcome },
+            Delivery::LinkLost(peer) => Input::LinkLost { peer: id(peer) },
             Delivery::Stored(value) => Input::Store(StoreReply::Found { value, now: unix }),
             Delivery::NotFound => Input::Store(StoreReply::NotFound { now: unix }),
             Delivery::PutDone => Input::Store(StoreReply::Stored),

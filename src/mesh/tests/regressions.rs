@@ -127,15 +127,18 @@ fn three_parts_heal_and_follow_one_leader() {
     };
     cut(&mut cluster, true);
     cluster.run(SECOND * 90);
-    assert_eq!(
-        (cluster.leader(1), cluster.leader(3), cluster.leader(5)),
-        (Some(id(0)), Some(id(2)), Some(id(4)))
-    );
+    for [a, b] in parts {
+        // Whoever led all doubted itself, with most of the mesh silent, so that the other one may lead the part.
+        let leader = cluster.leader(a);
+        assert_eq!(cluster.leader(b), leader);
+        assert!([Some(id(a)), Some(id(b))].contains(&leader), "{leader:?}");
+    }
     cut(&mut cluster, false);
     let all = [0, 1, 2, 3, 4, 5];
     cluster.run_until(SECOND * 30, "all are alive again", |c| c.all_hold(&all, &all, Status::Alive));
     cluster.run(SECOND * 5);
-    assert!(all.iter().all(|node| cluster.leader(*node) == Some(id(0))));
+    let leader = cluster.leader(0);
+    assert!(leader.is_some() && all.iter().all(|node| cluster.leader(*node) == leader));
     cluster.run(SECOND * 30);
     assert!(cluster.all_hold(&all, &all, Status::Alive));
 }

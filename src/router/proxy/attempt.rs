@@ -214,7 +214,7 @@ impl Failed {
 
     fn no_link(failure: LinkFailure) -> Self {
         let reason = match failure {
-            LinkFailure::TimedOut => Reason::Timeout,
+            LinkFailure::TimedOut | LinkFailure::Stalled => Reason::Timeout,
             LinkFailure::Unreachable | LinkFailure::WrongPeer => Reason::ConnectFailed,
         };
         Self { phase: Phase::Unsent, outcome: Outcome::ConnectFailed, ..Self::refused(reason) }

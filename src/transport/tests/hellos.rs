@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::super::admission::{Admission, AdmissionError};
-use super::super::hello::{ADMISSION_TIMEOUT, Admitted, Channel, HelloError, Introduction};
+use super::super::hello::{ADMISSION_TIMEOUT, Admitted, Channel, Greeting, HelloError, Introduction};
 use super::super::keyring::Keyring;
 use super::super::tls::{Tls, server_name};
 use super::{identity, key, keyring, unhex};
@@ -33,7 +33,7 @@ async fn accept(
     let (mut near, mut far) = duplex(4096);
     near.write_all(said).await.unwrap();
     near.shutdown().await.unwrap();
-    let verdict = acceptor.accept(&mut far, channel, 0).await;
+    let verdict = acceptor.accept(&mut far, channel, Greeting::default()).await;
     drop(far);
     let mut answer = Vec::new();
     near.read_to_end(&mut answer).await.unwrap();
@@ -44,7 +44,7 @@ async fn accept(
 async fn said(dialler: &Introduction, channel: &Channel) -> Vec<u8> {
     let (mut near, mut far) = duplex(4096);
     let dialling = async {
-        let refused = dialler.dial(&mut near, channel, 0).await;
+        let refused = dialler.dial(&mut near, channel, Greeting::default()).await;
         assert!(matches!(refused, Err(HelloError::Io(_))));
     };
     let listening = async {
@@ -73,10 +73,18 @@ async fn both_sides_are_admitted_and_learn_what_the_other_knows() {
     let (mut near, mut far) = duplex(4096);
     let (dialler, acceptor) = (introduction(keyring(1)), introduction(keyring(1)));
     let (here, there) = (channel(1, 2, 9), channel(2, 1, 9));
+    let dials = Greeting { known_epoch: 5, watch: true };
+    let accepts = Greeting { known_epoch: 6, watch: false };
     let (dialled, accepted) =
-        tokio::join!(dialler.dial(&mut near, &here, 5), acceptor.accept(&mut far, &there, 6));
-    assert_eq!(dialled.unwrap(), Admitted { peer: identity(2).id(), known_epoch: 6 });
-    assert_eq!(accepted.unwrap(), Admitted { peer: identity(1).id(), known_epoch: 5 });
+        tokio::join!(dialler.dial(&mut near, &here, dials), acceptor.accept(&mut far, &there, accepts));
+    assert_eq!(
+        dialled.unwrap(),
+        Admitted { peer: identity(2).id(), boot_nonce: 1, key: key(1).id(), greeting: accepts }
+    );
+    assert_eq!(
+        accepted.unwrap(),
+        Admitted { peer: identity(1).id(), boot_nonce: 1, key: key(1).id(), greeting: dials }
+    );
 }
 
 /// Made by a second implementation, for the channel of the test below.
@@ -138,8 +146,10 @@ async fn equal_identities_are_refused_by_both_sides() {
     let introduction = introduction(keyring(1));
     let (mut near, mut far) = duplex(4096);
     let itself = channel(1, 1, 9);
-    let (dialled, accepted) =
-        tokio::join!(introduction.dial(&mut near, &itself, 0), introduction.accept(&mut far, &itself, 0));
+    let (dialled, accepted) = tokio::join!(
+        introduction.dial(&mut near, &itself, Greeting::default()),
+        introduction.accept(&mut far, &itself, Greeting::default())
+    );
     assert!(matches!(dialled, Err(HelloError::Itself)));
     assert!(matches!(accepted, Err(HelloError::Itself)));
 }
@@ -154,7 +164,7 @@ async fn an_acceptor_that_does_not_prove_the_key_is_refused() {
         let len = far.read(&mut frame).await.unwrap();
         far.write_all(&frame[..len]).await.unwrap();
     };
-    let (refused, ()) = tokio::join!(dialler.dial(&mut near, &here, 0), echo);
+    let (refused, ()) = tokio::join!(dialler.dial(&mut near, &here, Greeting::default()), echo);
     assert!(matches!(refused, Err(HelloError::Proof(_))));
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::super::Hint;
 use super::super::accept::MAX_PENDING;
-use super::super::hello::Introduction;
+use super::super::hello::{Greeting, Introduction};
 use super::super::http2;
 use super::super::tls::{Tls, server_name};
 use super::{Node, PATIENCE, identity, keyring, within};
@@ -67,8 +67,7 @@ async fn a_request_goes_there_and_back_and_the_link_is_shared() {
     assert_eq!(echo(&a, &mut b, b"").await.unwrap(), b"");
     let largest = vec![7; MAX_LINK_BODY_LEN];
     assert_eq!(echo(&a, &mut b, &largest).await.unwrap(), largest);
-    let reached = within(b.incoming.hints.recv()).await.unwrap();
-    assert_eq!(reached, Hint::ReachedAt(b.addr().ip()));
+    assert_eq!(b.hint().await, Hint::ReachedAt(b.addr().ip()));
 
     let sender = within(a.transport.links().open(b.id, b.addr())).await.unwrap();
     let too_long = vec![7; MAX_LINK_BODY_LEN + 1];
@@ -85,10 +84,7 @@ async fn many_requests_dial_once() {
     assert!(opened.iter().all(Result::is_ok));
     // Every admitted link gives one hint: the first link, and at most the second of a busy peer.
     let mut b = b;
-    let mut hints = 0;
-    while b.incoming.hints.try_recv().is_ok() {
-        hints += 1;
-    }
+    let hints = b.waiting_hints().len();
     assert!((1..=2).contains(&hints), "{hints} links");
 }
 
@@ -130,7 +126,7 @@ async fn another_cluster_key_gets_nothing_on_a_link() {
     assert_eq!(within(request).await, Err(LinkFailure::Unreachable));
     assert_eq!(node.refused("link_key"), 1);
     assert!(node.incoming.requests.try_recv().is_err());
-    assert!(node.incoming.hints.try_recv().is_err());
+    assert!(node.waiting_hints().is_empty());
 
     let heard = within(heard_after_hello(node.addr(), 2)).await;
     assert_eq!(heard, b"", "not even the HTTP/2 preface");
@@ -148,7 +144,7 @@ async fn heard_after_hello(addr: SocketAddr, key_seed: u8) -> Vec<u8> {
     let (cluster, epoch) = ("test".to_owned(), Arc::default());
     let introduction = Introduction { cluster, keyring, boot_nonce: 1, epoch };
     let mut heard = Vec::new();
-    if introduction.dial(&mut stream, &channel, 0).await.is_ok() {
+    if introduction.dial(&mut stream, &channel, Greeting::default()).await.is_ok() {
         let mut bytes = [0; 64];
         let len = stream.read(&mut bytes).await.unwrap();
         heard.extend_from_slice(&bytes[..len]);
@@ -202,15 +198,15 @@ async fn who_is_known_at_a_higher_epoch_is_told_from_either_end() {
     let (mut a, mut b) = (Node::start(1, 1).await, Node::start(2, 1).await);
     b.transport.set_known_epochs(view(&b, &a, 77));
     assert!(within(a.transport.links().open(b.id, b.addr())).await.is_ok());
-    assert_eq!(within(a.incoming.hints.recv()).await, Some(Hint::EpochBehind { known: 77 }));
-    assert_eq!(within(b.incoming.hints.recv()).await, Some(Hint::ReachedAt(b.addr().ip())));
+    assert_eq!(a.hint().await, Hint::EpochBehind { known: 77 });
+    assert_eq!(b.hint().await, Hint::ReachedAt(b.addr().ip()));
     assert!(within(b.transport.links().open(a.id, a.addr())).await.is_ok());
-    assert_eq!(within(a.incoming.hints.recv()).await, Some(Hint::EpochBehind { known: 77 }));
-    assert_eq!(within(a.incoming.hints.recv()).await, Some(Hint::ReachedAt(a.addr().ip())));
+    assert_eq!(a.hint().await, Hint::EpochBehind { known: 77 });
+    assert_eq!(a.hint().await, Hint::ReachedAt(a.addr().ip()));
 
     a.transport.set_epoch(78);
     assert!(within(a.transport.links().whoami(b.addr(), 1)).await.is_ok());
-    assert!(a.incoming.hints.try_recv().is_err(), "nothing is behind any more");
+    assert!(a.waiting_hints().is_empty(), "nothing is behind any more");
 }
 
 #[tokio::test]
@@ -236,16 +232,16 @@ async fn many_clients_that_hang_up_at_once_do_not_end_the_link() {
 async fn a_busy_peer_gets_a_second_link_and_no_third() {
     let (a, mut b) = (Node::start(1, 1).await, Node::start(2, 1).await);
     let links = a.transport.links();
-    let reached = Some(Hint::ReachedAt(b.addr().ip()));
+    let reached = Hint::ReachedAt(b.addr().ip());
     assert!(within(links.open(b.id, b.addr())).await.is_ok());
-    assert_eq!(within(b.incoming.hints.recv()).await, reached);
+    assert_eq!(b.hint().await, reached);
     assert!(within(links.open(b.id, b.addr())).await.is_ok());
-    assert_eq!(within(b.incoming.hints.recv()).await, reached);
+    assert_eq!(b.hint().await, reached);
     for _ in 0..100 {
         assert!(within(links.open(b.id, b.addr())).await.is_ok());
         tokio::task::yield_now().await;
     }
-    assert!(b.incoming.hints.try_recv().is_err());
+    assert!(b.waiting_hints().is_empty());
 }
 
 #[tokio::test]

@@ -5,13 +5,14 @@ mod hellos;
 mod links;
 mod seals;
 mod upkeep;
+mod watching;
 
 use std::net::SocketAddr;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{ClusterKey, Incoming, Keyring, Transport, TransportConfig};
+use super::{ClusterKey, Hint, Incoming, Keyring, Transport, TransportConfig};
 use crate::id::{Identity, NodeId};
 use crate::metrics::{KindLabels, Metrics};
 use crate::time::Duration;
@@ -66,6 +67,22 @@ impl Node {
 
     fn refused(&self, kind: &'static str) -> u64 {
         self.metrics.refused.get_or_create(&KindLabels { kind }).get()
+    }
+
+    /// The next hint but for those that tell of admissions.
+    async fn hint(&mut self) -> Hint {
+        loop {
+            let hint = within(self.incoming.hints.recv()).await.unwrap();
+            if !matches!(hint, Hint::Admitted { .. }) {
+                return hint;
+            }
+        }
+    }
+
+    /// The hints that wait, but for those that tell of admissions.
+    fn waiting_hints(&mut self) -> Vec<Hint> {
+        let waiting = std::iter::from_fn(|| self.incoming.hints.try_recv().ok());
+        waiting.filter(|hint| !matches!(hint, Hint::Admitted { .. })).collect()
     }
 
     /// Ends all tasks of the node, as at the end of its process.

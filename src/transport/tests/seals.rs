@@ -79,7 +79,7 @@ fn what_does_not_fit_a_datagram_is_not_sealed() {
 fn nobody_in_particular_may_only_be_asked_to_let_someone_join() {
     let join = packet(Body::Join(Join { id: vec![1; 32], token: 1, root: 2 }));
     assert_eq!(opener(1).open(&sealed(None, &join)), Ok(join.as_slice()));
-    let ping = packet(Body::Ping(Ping { token: 1, target: RECIPIENT.0, target_epoch: 1 }));
+    let ping = packet(Body::Ping(Ping { token: 1, target: RECIPIENT.0, target_epoch: 1, ..Ping::default() }));
     assert_eq!(opener(1).open(&sealed(None, &ping)), Err(OpenError::NotJoin));
 }
 

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::super::backoff::Backoff;
 use super::super::http2;
 use super::super::link::Link;
-use super::super::metered::{Heard, Metered};
+use super::super::metered::{Metered, Traffic};
 use crate::mesh::LinkFailure;
 use crate::metrics::Metrics;
 use crate::time::Duration;
@@ -19,8 +19,8 @@ use crate::time::Duration;
 async fn link() -> (Arc<Link>, TaskTracker, DuplexStream) {
     let (near, far) = duplex(1 << 16);
     let metered = Metered::new(near, &Metrics::new());
-    let (heard, tasks) = (metered.heard(), TaskTracker::new());
-    let link = Link::establish(metered, heard, &tasks, CancellationToken::new()).await.unwrap();
+    let (traffic, tasks) = (metered.traffic(), TaskTracker::new());
+    let link = Link::establish(metered, traffic, &tasks, CancellationToken::new()).await.unwrap();
     tasks.close();
     (link, tasks, far)
 }
@@ -59,16 +59,16 @@ async fn a_link_whose_peer_answers_stands_however_long_it_is_used() {
 async fn an_idle_link_says_nothing() {
     let (near, far) = duplex(1 << 16);
     let (tasks, far) = (TaskTracker::new(), Metered::new(far, &Metrics::new()));
-    let heard: Heard = far.heard();
-    let link = Link::establish(near, Heard::default(), &tasks, CancellationToken::new()).await.unwrap();
+    let traffic: Traffic = far.traffic();
+    let link = Link::establish(near, Traffic::default(), &tasks, CancellationToken::new()).await.unwrap();
     let served = tokio::spawn(async move {
         let mut connection = http2::server().handshake::<_, bytes::Bytes>(far).await.unwrap();
         while let Some(Ok(_)) = connection.accept().await {}
     });
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let before = heard.bytes();
+    let before = traffic.received();
     tokio::time::sleep(Duration::from_secs(200)).await;
-    assert_eq!(heard.bytes(), before);
+    assert_eq!(traffic.received(), before);
     assert!(link.stands());
     drop(link);
     served.await.unwrap();

@@ -75,8 +75,8 @@ fn fields_of_later_versions_are_skipped() {
 fn a_message_of_a_later_version_leaves_the_facts_of_its_packet_readable() {
     let facts = vectors::facts();
     let bytes = encode(&Packet { facts: facts.clone(), ..vectors::bare() });
-    // Field 15 is no message yet.
-    let packet = Packet::decode(&[bytes.as_slice(), &[0x7a, 0x02, 0x08, 0x01]].concat()).unwrap();
+    // Field 31 is no message yet.
+    let packet = Packet::decode(&[bytes.as_slice(), &[0xfa, 0x01, 0x02, 0x08, 0x01]].concat()).unwrap();
     assert_eq!(packet.body, None);
     assert_eq!(packet.facts, facts);
 }

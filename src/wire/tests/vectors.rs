@@ -11,7 +11,7 @@ use crate::wire::link::{
     Records, Reply, Request, Response, WriteRecord,
 };
 use crate::wire::manifest::SignedManifest;
-use crate::wire::packet::{Ack, Election, Join, JoinAck, Nack, NackReason, Ping};
+use crate::wire::packet::{Ack, Election, Join, JoinAck, Nack, NackReason, Notice, Ping, Seen, Verdict};
 use crate::wire::whoami::{WhoamiRequest, WhoamiResponse};
 use crate::wire::{Body, Fact, FactKind, Packet, WireError, encode};
 
@@ -100,8 +100,14 @@ pub(super) fn bare() -> Packet {
     Packet { from, epoch: 1_795_000_000, incarnation: 2, members: 5, ..Packet::default() }
 }
 
-fn bodies() -> [(&'static str, Body); 8] {
-    let ping = Ping { token: 0x0102_0304_0506_0708, target: id(2).hash().0, target_epoch: 1_795_000_001 };
+fn bodies() -> [(&'static str, Body); 10] {
+    let ping = Ping {
+        token: 0x0102_0304_0506_0708,
+        target: id(2).hash().0,
+        target_epoch: 1_795_000_001,
+        next_turn_ms: 2_500,
+        suspected: true,
+    };
     let ack = Ack {
         token: ping.token,
         target: ping.target,
@@ -110,7 +116,12 @@ fn bodies() -> [(&'static str, Body); 8] {
         boot_nonce: 0x1111,
         root: 0x2222,
         load: 17,
+        next_turn_ms: 1_250,
     };
+    let (round, subject, subject_epoch) = (0x3333, ping.target, ping.target_epoch);
+    let watchers = vec![id(3).hash().0, id(4).hash().0];
+    let notice = Notice { round, subject, subject_epoch, fresh: true, watchers };
+    let verdict = Verdict { round, subject, subject_epoch, seen: Seen::Stalled.into() };
     let key = id(1).public_key().to_vec();
     [
         ("packet.ping", Body::Ping(ping)),
@@ -121,6 +132,8 @@ fn bodies() -> [(&'static str, Body); 8] {
         ("packet.join_ack", Body::JoinAck(JoinAck { id: key, token: 5, root: 7 })),
         ("packet.election", Body::Election(Election { term: 12, leader: 0 })),
         ("packet.answer", Body::Answer(Election { term: 13, leader: id(3).hash().0 })),
+        ("packet.notice", Body::Notice(notice)),
+        ("packet.verdict", Body::Verdict(verdict)),
     ]
 }
 
@@ -155,6 +168,7 @@ fn a_hello() -> Hello {
         epoch: 1_795_000_000,
         mac: vec![7; 32],
         known_epoch: 1_794_000_000,
+        watch: false,
     }
 }
 

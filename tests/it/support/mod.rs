@@ -1,10 +1,12 @@
 //! A world of its own for each test: a directory, a cluster key, and nodes that never outlive the test.
 
 mod command;
+mod hosts;
 mod kv;
 mod peer;
 
 pub(crate) use command::{Ended, meshnode};
+pub(crate) use hosts::Hosts;
 pub(crate) use kv::FakeKv;
 pub(crate) use peer::{Peer, Setup};
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::awareness::Awareness;
 use super::dissemination::{Dissemination, retransmit_limit};
 use super::suspicion::{Suspicion, bounds, timeout};
-use super::{Claim, Destination, MAX_INCARNATION_JUMP, Membership, Output, PERIOD};
+use super::{Claim, Destination, Detector, MAX_INCARNATION_JUMP, Membership, Output, PERIOD, Start};
 use crate::id::{IdHash, Identity, NodeId, Version};
 use crate::time::{Duration, Instant};
 use crate::view::Status;
@@ -29,13 +29,32 @@ fn at(millis: u64) -> Instant {
     Instant::ORIGIN + Duration::from_millis(millis)
 }
 
+/// Member 0 alone, before its gate.
+fn alone(detector: Detector, seeds: usize, peers: Vec<SocketAddr>) -> Membership {
+    let start = Start {
+        id: id(0),
+        version: version(10, 0),
+        boot_nonce: 1,
+        addr: Some(addr(0)),
+        seeds,
+        peers,
+        detector,
+        seed: [9; 32],
+    };
+    Membership::new(start, at(0))
+}
+
 /// A member 0 that knows the others, past its gate, with its outputs drained.
 fn knowing(others: u8) -> Membership {
-    let mut membership = Membership::new(id(0), version(10, 0), 1, 0, Vec::new(), [9; 32], at(0));
+    knowing_by(Detector::Witness, others)
+}
+
+fn knowing_by(detector: Detector, others: u8) -> Membership {
+    let mut membership = alone(detector, 0, Vec::new());
     for other in 1..=others {
         membership.introduce(id(other), 10, Some(addr(other)), 77, at(0));
     }
-    membership.allow_accusations();
+    membership.allow_accusations(at(0));
     outputs(&mut membership);
     membership
 }
@@ -83,7 +102,7 @@ fn the_suspicion_timeout_has_lifeguards_bounds() {
 
 #[test]
 fn only_distinct_accusers_shorten_a_suspicion() {
-    let mut suspicion = Suspicion::new(IdHash(1), 10, PERIOD, at(0));
+    let mut suspicion = Suspicion::new(IdHash(1), 10, 0, Detector::Lifeguard, at(0));
     let longest = suspicion.deadline();
     assert!(!suspicion.confirm(IdHash(1)), "the first accuser again");
     assert_eq!(suspicion.deadline(), longest);
@@ -96,7 +115,7 @@ fn only_distinct_accusers_shorten_a_suspicion() {
 
 #[test]
 fn a_node_that_misses_nacks_trusts_itself_less() {
-    let mut awareness = Awareness::default();
+    let mut awareness = Awareness::new(true);
     awareness.handle_failure(3, 0);
     assert_eq!(awareness.score(), 0, "all relays answered with a nack: it is the target that fails");
     awareness.handle_failure(3, 3);
@@ -192,7 +211,7 @@ fn an_incarnation_cannot_be_pinned_at_its_end() {
 
 #[test]
 fn a_stale_suspicion_does_not_kill_after_a_refutation() {
-    let mut membership = knowing(3);
+    let mut membership = knowing_by(Detector::Lifeguard, 3);
     membership.handle_fact(&fact(2, version(10, 0), FactKind::Suspect, 1), id(1).hash(), at(0));
     assert_eq!(status(&membership, 2), Status::Suspect);
     membership.handle_fact(&fact(2, version(10, 1), FactKind::Alive, 2), id(2).hash(), at(3_900));
@@ -282,8 +301,9 @@ fn a_boot_that_lost_its_epoch_is_told_what_it_is_held_for() {
         outputs(&mut membership);
         let packet = Packet { from: id(2).hash().0, epoch: 7, members: 1, ..Packet::default() };
         membership.handle_packet(&packet, addr(2), at(10));
-        let told = outputs(&mut membership).into_iter().find_map(|output| {
-            if let Output::Correct { id, addr, fact } = output { Some((id, addr, fact)) } else { None }
+        let told = outputs(&mut membership).into_iter().find_map(|output| match output {
+            Output::Tell { to: Destination::Member { id, addr }, fact } => Some((id, addr, fact)),
+            _ => None,
         });
         let (to, at, fact) = told.expect("it is told");
         assert_eq!((to, at), (id(2).hash(), addr(2)));
@@ -301,13 +321,13 @@ fn the_end_of_a_later_boot_ends_the_one_that_is_known() {
 
 #[test]
 fn before_its_gate_a_node_accuses_nobody() {
-    let mut membership = Membership::new(id(0), version(10, 0), 1, 0, Vec::new(), [9; 32], at(0));
+    let mut membership = alone(Detector::Lifeguard, 0, Vec::new());
     membership.introduce(id(1), 10, Some(addr(1)), 77, at(0));
     for millis in (0..20_000).step_by(50) {
         membership.handle_timeout(at(millis));
     }
     assert_eq!(status(&membership, 1), Status::Alive);
-    membership.allow_accusations();
+    membership.allow_accusations(at(20_000));
     for millis in (20_000..24_000).step_by(50) {
         membership.handle_timeout(at(millis));
     }
@@ -316,7 +336,7 @@ fn before_its_gate_a_node_accuses_nobody() {
 
 #[test]
 fn a_lost_datagram_is_repeated_before_it_is_evidence() {
-    let mut membership = knowing(4);
+    let mut membership = knowing_by(Detector::Lifeguard, 4);
     membership.handle_timeout(at(0));
     let pinged = |o: &Output| {
         let Output::Send { to: Destination::Member { id, .. }, body: Some(Body::Ping(ping)) } = o else {
@@ -335,7 +355,7 @@ fn a_lost_datagram_is_repeated_before_it_is_evidence() {
 
 #[test]
 fn former_peers_and_seeds_are_asked_until_somebody_is_met() {
-    let mut membership = Membership::new(id(0), version(10, 0), 1, 1, vec![addr(7)], [9; 32], at(0));
+    let mut membership = alone(Detector::Witness, 1, vec![addr(7)]);
     let mut joins = 0;
     let mut complaints = 0;
     for millis in (0..30_000).step_by(100) {

@@ -1,0 +1,194 @@
+//! Keeping one watch link: dial, notice how it ends, report a loss, dial again.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use h2::client::{Connection, SendRequest};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, trace};
+
+use super::super::Hint;
+use super::super::admission::Dialled;
+use super::super::backoff::{self, Backoff};
+use super::super::http2::{self, CLOSING_TIMEOUT, CORE_PATH};
+use super::super::metered::Traffic;
+use super::Common;
+use super::farewell::{End, Farewell, Overheard};
+use super::unacknowledged::unacknowledged;
+use crate::id::NodeId;
+use crate::mesh::LinkFailure;
+use crate::metrics::KindLabels;
+use crate::time::Duration;
+
+/// Whom a node watches changes with every member that joins; a handshake is worth its price once that has settled.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// A link that stood for so long is dialled again without the pauses of earlier failures.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// A link on which a ping was not even acknowledged, and nothing else is heard for so long, leads nowhere.
+pub(super) const DEAD_AFTER: Duration = Duration::from_secs(60);
+
+/// Keeps one watch link until it is told to stop.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    pub(super) to: NodeId,
+    pub(super) addr: SocketAddr,
+    pub(super) slot: Arc<Slot>,
+    pub(super) common: Arc<Common>,
+}
+
+/// Where the link that stands can be found.
+#[derive(Debug, Default)]
+pub(super) struct Slot(Mutex<Option<Arc<Standing>>>);
+
+impl Slot {
+    pub(super) fn standing(&self) -> Option<Arc<Standing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, standing: Option<Arc<Standing>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+    }
+}
+
+/// A watch link that stands.
+#[derive(Debug)]
+pub(super) struct Standing {
+    sender: SendRequest<Bytes>,
+    traffic: Traffic,
+    local: SocketAddr,
+    remote: SocketAddr,
+    doubted: Arc<Notify>,
+}
+
+impl Standing {
+    pub(super) const fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    pub(super) async fn ask(&self, body: Vec<u8>) -> Result<Vec<u8>, LinkFailure> {
+        let sender = self.sender.clone().ready().await.map_err(|_| LinkFailure::Unreachable)?;
+        http2::post(sender, CORE_PATH, body).await
+    }
+
+    /// Why there is no answer, when `sent` bytes should have gone out: the process stands still if its kernel took them all.
+    pub(super) fn unanswered(&self, sent: u64) -> LinkFailure {
+        let is_out = self.traffic.sent() >= sent;
+        match unacknowledged(self.local, self.remote) {
+            Ok(0) if is_out => LinkFailure::Stalled,
+            outcome => {
+                trace!(?outcome, is_out, "a ping over a watch link got lost");
+                self.doubted.notify_one();
+                LinkFailure::TimedOut
+            }
+        }
+    }
+}
+
+impl Keeper {
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let mut failures = Backoff::default();
+        let mut next = Instant::now() + SETTLE.mul_f64(backoff::jitter());
+        loop {
+            tokio::select! {
+                () = sleep_until(next) => {}
+                () = stop.cancelled() => return,
+            }
+            let began = Instant::now();
+            let failure = match self.keep_one(&stop).await {
+                Ok(End::Closed) if stop.is_cancelled() => return,
+                Ok(end) => {
+                    self.tell(end).await;
+                    LinkFailure::Unreachable
+                }
+                Err(failure) => failure,
+            };
+            if began.elapsed() >= STEADY {
+                failures.clear();
+            }
+            failures.fail(self.addr, failure, Instant::now());
+            next = failures.until().unwrap_or(next);
+        }
+    }
+
+    /// Dials one link, and says how it ended.
+    async fn keep_one(&self, stop: &CancellationToken) -> Result<End, LinkFailure> {
+        let dialling = async {
+            let dialled = self.common.admission.dial_to_watch(self.addr, self.to).await;
+            let dialled = dialled.map_err(|error| error.failure())?;
+            let place = self.common.places.dialled(self.common.admission.metrics()).await;
+            Ok((place.ok_or(LinkFailure::Unreachable)?, dialled))
+        };
+        let (_place, dialled) = tokio::select! {
+            dialled = dialling => dialled?,
+            () = stop.cancelled() => return Ok(End::Closed),
+        };
+        let Dialled { stream, traffic, .. } = dialled;
+        let tcp = stream.get_ref().0.get_ref();
+        let local = tcp.local_addr().map_err(|_| LinkFailure::Unreachable)?;
+        let remote = tcp.peer_addr().map_err(|_| LinkFailure::Unreachable)?;
+        let stream = Overheard::new(stream);
+        let farewell = stream.farewell();
+        let handshake = http2::client().handshake(stream).await;
+        let (sender, connection) = handshake.map_err(|_| LinkFailure::Unreachable)?;
+        let doubted = Arc::<Notify>::default();
+        let silence = fall_silent(doubted.clone(), traffic.clone());
+        self.slot.set(Some(Arc::new(Standing { sender, traffic, local, remote, doubted })));
+        let end = self.drive(connection, farewell, silence, stop).await;
+        self.slot.set(None);
+        Ok(end)
+    }
+
+    async fn drive<S>(
+        &self,
+        connection: Connection<S, Bytes>,
+        farewell: Farewell,
+        silence: impl Future<Output = ()>,
+        stop: &CancellationToken,
+    ) -> End
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut connection = pin!(connection);
+        tokio::select! {
+            result = &mut connection => farewell.end(result),
+            () = silence => End::Silent,
+            () = stop.cancelled() => {
+                // Without a handle to it, HTTP/2 says goodbye by itself.
+                self.slot.set(None);
+                if timeout(CLOSING_TIMEOUT, connection).await.is_err() {
+                    trace!(to = %self.to, "a watch link was cut, because it did not end");
+                }
+                End::Closed
+            }
+        }
+    }
+
+    async fn tell(&self, end: End) {
+        debug!(to = %self.to, ?end, "a watch link ended");
+        let kind = end.kind();
+        self.common.admission.metrics().watch_links_ended.get_or_create(&KindLabels { kind }).inc();
+        if end == End::Lost {
+            // The loop ends before its links do.
+            let _ = self.common.hints.send(Hint::LinkLost { peer: self.to }).await;
+        }
+    }
+}
+
+/// Ends when a link leads nowhere: a ping was lost on it, and nothing was heard since.
+pub(super) async fn fall_silent(doubted: Arc<Notify>, traffic: Traffic) {
+    loop {
+        doubted.notified().await;
+        let before = traffic.received();
+        sleep(DEAD_AFTER).await;
+        if traffic.received() == before {
+            return;
+        }
+    }
+}
