@@ -61,6 +61,10 @@ pub struct Standing {
     pub store_ok: bool,
     /// The term in which this node leads, 0 when it does not.
     pub leading_term: u64,
+    /// Its penalty for dying often, in tenths.
+    pub penalty: u32,
+    /// It died too often, and lets itself be held dead until its penalty has decayed.
+    pub damped: bool,
 }
 
 /// What the machine has.

@@ -34,7 +34,7 @@ impl Membership {
         if !is_open || !self.may_accuse || self.leaving.is_some() || self.is_self_suspecting(now) {
             return;
         }
-        if self.accusations.len() >= MAX_ACCUSATIONS {
+        if self.accusations.len() >= MAX_ACCUSATIONS || !self.budget.take(now) {
             return;
         }
         self.evidence(id, format!("accused in private: {why}"), None);

@@ -102,6 +102,7 @@ impl Membership {
             | FactKind::Load
             | FactKind::Coordinator
             | FactKind::Unroutable
+            | FactKind::Cloned
             | FactKind::Unknown => return,
         };
         let accuser = if fact.by == 0 || status != Status::Suspect { teller } else { IdHash(fact.by) };
@@ -220,19 +221,7 @@ impl Membership {
             self.outputs.push_back(Output::Refused("incarnation of this node jumps".to_owned()));
             return;
         }
-        self.version.incarnation = claim.version.incarnation + 1;
-        if self.version.incarnation >= MAX_INCARNATION_JUMP {
-            // A newcomer, who has to start at 0, would refuse what comes next as a jump: a new epoch starts there too.
-            self.outputs.push_back(Output::EpochBehind { epoch: self.version.epoch, is_alive: false });
-        }
-        if claim.status == Status::Suspect {
-            self.awareness.handle_refutation();
-        }
-        let text = format!("refuted that it is {}, as it was told", claim.status.as_str());
-        self.evidence(self.id, text, Some(teller));
-        self.disseminate(Fact::about(self.hash, self.version, FactKind::Alive), now);
-        self.outputs.push_back(Output::Changed(self.hash));
-        self.send_to_member(teller, None);
+        self.answer_claim(claim, teller, now);
     }
 
     /// Holds a claim that supersedes what was held, and tells others.
@@ -250,6 +239,9 @@ impl Membership {
         let (id, held, has_address) = (member.id, member.claim, member.addr.is_some());
         member.hold(claim, age, now);
         self.suspicions.remove(&subject);
+        if (held.status == Status::Dead) != (claim.status == Status::Dead) {
+            self.note_churn(subject, members, now);
+        }
         match (held.status.is_live(), claim.status.is_live()) {
             (true, false) => self.discharge(subject, now),
             (false, true) => self.enlist(subject),

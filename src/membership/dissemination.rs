@@ -43,7 +43,7 @@ enum Topic {
 
 fn sort(kind: FactKind) -> Option<(Class, Topic)> {
     match kind {
-        FactKind::Unknown => None,
+        FactKind::Unknown | FactKind::Cloned => None,
         FactKind::Alive | FactKind::Suspect | FactKind::Dead => {
             Some((Class::DeathsAndRefutations, Topic::Liveness))
         }

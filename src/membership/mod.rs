@@ -15,8 +15,12 @@ mod accusation;
 mod accusing;
 mod acquaint;
 mod awareness;
+mod boots;
+mod budget;
 mod challenges;
 mod claims;
+mod clones;
+mod damping;
 mod detector;
 mod dissemination;
 mod hard;
@@ -26,6 +30,7 @@ mod look;
 mod member;
 mod output;
 mod pauses;
+mod refutation;
 mod relays;
 mod rounds;
 mod routes;
@@ -40,6 +45,7 @@ mod witness;
 #[cfg(test)]
 mod tests;
 
+pub use damping::Flapping;
 pub use detector::Detector;
 pub use member::{Claim, MAX_INCARNATION_JUMP, Member};
 pub use output::{ConnectOutcome, Destination, LinkAnswer, Output};
@@ -56,7 +62,10 @@ use crate::view::Status;
 use crate::wire::{Body, Fact, FactKind};
 use accusation::Accusation;
 use awareness::Awareness;
+use budget::Budget;
 use challenges::Challenges;
+use clones::Clones;
+use damping::Damping;
 use dissemination::Dissemination;
 use hard::Endings;
 use isolation::Isolation;
@@ -145,6 +154,11 @@ pub struct Membership {
     last_received: Instant,
     suspicions: BTreeMap<IdHash, Suspicion>,
     awareness: Awareness,
+    budget: Budget,
+    clones: Clones,
+    /// The boot nonce of another process that runs with this node's key.
+    rival: Option<u64>,
+    damping: Damping,
     dissemination: Dissemination,
     last_gossip: Instant,
     notices: (Instant, u32),
@@ -189,6 +203,10 @@ impl Membership {
             last_received: now,
             suspicions: BTreeMap::new(),
             awareness: Awareness::new(detector.has_local_health()),
+            budget: Budget::new(now),
+            clones: Clones::default(),
+            rival: None,
+            damping: Damping::new(now),
             dissemination: Dissemination::default(),
             last_gossip: now,
             notices: (now, 0),
@@ -301,6 +319,7 @@ impl Membership {
         self.continue_accusations(now);
         self.expire_suspicions(now);
         self.fade_routes(now);
+        self.expire_damping(now);
     }
 
     /// The next thing to do, until there is none.
@@ -320,6 +339,7 @@ impl Membership {
             self.next_inquest_due(),
             self.accusations.values().map(Accusation::due).min(),
             self.routes.poll_timeout(),
+            self.damping.poll_timeout(),
         ];
         deadlines.into_iter().fold(None, earliest)
     }

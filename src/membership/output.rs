@@ -145,6 +145,17 @@ pub enum Output {
         /// It holds that boot alive.
         is_alive: bool,
     },
+    /// What this node publishes about its flapping changed.
+    Flapping,
+    /// This node died too often, and lets itself be held dead (true), or comes back (false).
+    Damped(bool),
+    /// Another process runs with this node's key.
+    Cloned {
+        /// The other one's epoch.
+        epoch: u64,
+        /// This one is to be silent.
+        gives_way: bool,
+    },
     /// A claim broke a rule and was not applied.
     Refused(String),
     /// Nobody answered the joins.

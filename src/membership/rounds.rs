@@ -64,6 +64,7 @@ impl Membership {
         }
         self.last_received = now;
         self.mute.remove(&from);
+        self.look_for_clones(packet, from, source, now);
         self.advertised = self.advertised.max(packet.members);
         let version = Version { epoch: packet.epoch, incarnation: packet.incarnation };
         let held = self.members.get(&from).map(|member| member.claim.version.epoch);
@@ -260,6 +261,8 @@ impl Membership {
             return;
         }
         if is_direct {
+            let asked = round.as_ref().map_or(now.before(challenged.unwrap_or_default()), |round| round.sent);
+            self.note_ack(from, ack, asked, now);
             self.handle_promise(from, ack.next_turn_ms, now);
         }
         if let Some(round) = &round {

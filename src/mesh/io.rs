@@ -264,11 +264,15 @@ pub enum Event {
         /// The epoch to exceed.
         known: u64,
     },
-    /// Another process runs with a copy of this node's key, from a later boot; this node went silent.
+    /// Another process runs with a copy of this node's key.
     Cloned {
         /// The epoch of the other one.
         epoch: u64,
+        /// This one went silent; otherwise the other one is told to.
+        gives_way: bool,
     },
+    /// This node died too often, and lets itself be held dead for a while (true), or comes back (false).
+    Damped(bool),
     /// How evidence about a member came and went, for `why`.
     Evidence {
         /// The member that it is about.

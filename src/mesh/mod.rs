@@ -181,8 +181,8 @@ impl Mesh {
             Input::Store(reply) => self.summary.handle_store(reply, now),
             Input::LinkLost { peer } => self.membership.handle_link_lost(peer.hash(), now),
             Input::Connected { id, outcome } => self.handle_connected(id, outcome, now),
+            Input::Admitted { peer, boot_nonce } => self.membership.handle_admitted(peer, boot_nonce, now),
             Input::Slept => self.membership.handle_pause(now),
-            Input::Admitted { .. } => {}
             Input::Local(change) => self.handle_local(change, now),
             Input::Leave => self.membership.leave(now),
         }
@@ -289,15 +289,21 @@ impl Mesh {
     /// have been overtaken by itself: if that boot lives, another process runs with a copy of its key. Two that fight
     /// over an identity would refute each other for ever, so the older process gives way.
     fn handle_epoch_behind(&mut self, known: u64, is_alive: bool, now: Instant) {
-        let is_old = self.gate.is_passed() && now.since(self.booted) >= SETTLED_AFTER;
-        if is_alive && is_old && self.membership.met_anybody() && known > self.membership.version().epoch {
-            self.quarantined = true;
-            self.note_change();
-            self.event(Event::Cloned { epoch: known });
+        let is_settled = self.gate.is_passed() && now.since(self.booted) >= SETTLED_AFTER;
+        let is_old = is_settled && self.membership.met_anybody() || self.membership.has_rival();
+        if is_alive && is_old && known > self.membership.version().epoch {
+            self.handle_cloned(known, true);
         } else if known > self.epoch_reported {
             self.epoch_reported = known;
             self.event(Event::EpochBehind { known });
         }
+    }
+
+    /// Another process, at this epoch, runs with a copy of this node's key.
+    fn handle_cloned(&mut self, epoch: u64, gives_way: bool) {
+        self.quarantined |= gives_way;
+        self.note_change();
+        self.event(Event::Cloned { epoch, gives_way });
     }
 
     fn event(&mut self, event: Event) {

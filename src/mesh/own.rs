@@ -150,12 +150,14 @@ impl Mesh {
         }
     }
 
-    /// Brings the digest in line with this node's own version and manifest.
+    /// Brings the digest in line with this node's own version and manifest. While it lets others hold it dead, that is
+    /// what it holds too, so that the digests agree.
     pub(super) fn cover_self(&mut self, now: Instant) {
+        let held_dead_at = self.membership.held_dead_at();
         let leaf = Leaf {
             id: self.id,
-            version: self.membership.version(),
-            state: EntryState::Alive,
+            version: held_dead_at.unwrap_or_else(|| self.membership.version()),
+            state: if held_dead_at.is_some() { EntryState::Dead } else { EntryState::Alive },
             seq: self.own.version.seq,
             since: Since { noted: now, age: Duration::ZERO },
         };
@@ -167,6 +169,7 @@ impl Mesh {
         let services = self.prober.services();
         let config = &self.config;
         let offers = config.leader_eligible.unwrap_or(!services.is_empty());
+        let flapping = self.membership.flapping();
         Manifest {
             cluster: config.cluster.clone(),
             id: self.id,
@@ -190,6 +193,8 @@ impl Mesh {
                 store_remote: config.store.remote,
                 store_ok: self.store_failed_until.is_none(),
                 leading_term: self.election.leading_term(),
+                penalty: flapping.penalty,
+                damped: flapping.is_damped,
             },
             meshnode_version: config.meshnode_version.clone(),
         }

@@ -82,6 +82,7 @@ impl Mesh {
                     self.membership.disseminate(fact.clone(), now);
                 }
             }
+            FactKind::Cloned => self.membership.handle_cloned(fact),
             FactKind::Unroutable => self.membership.handle_route(fact, now),
             FactKind::Unknown => {}
         }

@@ -64,8 +64,9 @@ impl Mesh {
                 self.gossip.want(subject, ManifestVersion { epoch, seq: 0 }, teller, now);
             }
             Out::Contact { id, addr, root } => {
-                let is_member = self.membership.member(id.hash()).is_some_and(membership::Member::is_live);
-                if !is_member || root != self.gossip.digest.root() {
+                // A dead member with the same root lets itself be held dead.
+                let is_known = self.membership.member(id.hash()).is_some();
+                if !is_known || root != self.gossip.digest.root() {
                     self.gossip.start_sync(Peer::Contact { id, addr }, now);
                 }
             }
@@ -83,6 +84,9 @@ impl Mesh {
                 self.event(Event::Evidence { subject, text, by });
             }
             Out::EpochBehind { epoch, is_alive } => self.handle_epoch_behind(epoch, is_alive, now),
+            Out::Flapping => self.own.touch(),
+            Out::Damped(is_damped) => self.event(Event::Damped(is_damped)),
+            Out::Cloned { epoch, gives_way } => self.handle_cloned(epoch, gives_way),
             Out::Refused(reason) => self.event(Event::Refused { what: Refused::Claim, reason }),
             Out::Unanswered => self.event(Event::JoinUnanswered),
             Out::Left => self.outputs.push_back(Output::Left),

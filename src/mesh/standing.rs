@@ -114,6 +114,7 @@ impl Mesh {
             let may_lead = (status == Status::Alive || standing.leading_term > 0)
                 && standing.offers
                 && standing.store_ok
+                && !standing.damped
                 && (!any_shared || stores.is_shared(standing));
             if !may_lead {
                 continue;

@@ -255,6 +255,7 @@ const fn event_kind(event: &Event) -> &'static str {
         Event::StoresDiffer => "stores_differ",
         Event::EpochBehind { .. } => "epoch_behind",
         Event::Cloned { .. } => "cloned",
+        Event::Damped(_) => "damped",
         Event::Evidence { .. } => "evidence",
     }
 }

@@ -52,10 +52,18 @@ pub(super) fn event(event: &Event, view: &View, joins: &Joins<'_>) {
         Event::EpochBehind { known } => {
             tracing::info!(known, "this node needs an epoch higher than this one")
         }
-        Event::Cloned { epoch } => tracing::error!(
+        Event::Cloned { epoch, gives_way: true } => tracing::error!(
             epoch,
             "another process runs with a copy of this node's identity; this one, the older, is silent until it is stopped"
         ),
+        Event::Cloned { epoch, gives_way: false } => tracing::error!(
+            epoch,
+            "another process runs with a copy of this node's identity; it is the older one, and was told to be silent"
+        ),
+        Event::Damped(true) => {
+            tracing::warn!("this node died too often; it lets itself be held dead for a while")
+        }
+        Event::Damped(false) => tracing::info!("this node comes back, as its penalty for dying has decayed"),
         Event::Evidence { subject, text, by } => {
             let by = by.as_ref().map(name).unwrap_or_default();
             tracing::debug!(worker = %subject, name = name(subject), by, "{text}");

@@ -137,7 +137,9 @@ impl Endpoint {
         self.addr = member.addr;
         self.rtt = member.rtt;
         self.status = member.status;
-        self.unroutable = member.unroutable;
+        // One that keeps dying is avoided as well, where others are to be had.
+        let is_damped = member.manifest.as_ref().is_some_and(|manifest| manifest.standing.damped);
+        self.unroutable = member.unroutable || is_damped;
         self.manifest_draining = member.manifest.as_ref().is_some_and(|manifest| manifest.draining);
         self.busy = member.load.is_some_and(|load| is_busy(load, service.max_in_flight));
         if self.is_usable() && !was_usable {

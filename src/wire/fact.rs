@@ -26,6 +26,9 @@ pub enum FactKind {
     Coordinator = 8,
     /// Some reach the subject and many do not: `value` is twice a counter, plus one while it is so. It holds for 30 s.
     Unroutable = 9,
+    /// Two processes run with the subject's key: `epoch` and `by` are the epoch and the boot nonce of the lower one,
+    /// `incarnation` and `value` those of the other. Told to both, never passed on.
+    Cloned = 10,
 }
 
 /// One thing known about one member.

@@ -37,7 +37,10 @@ pub(super) fn event(event: &Event, model: &Model) -> String {
         Event::ManifestTooLarge(reason) => format!("does not publish its manifest: {reason}"),
         Event::StoresDiffer => "sees different stores".to_owned(),
         Event::EpochBehind { known } => format!("learns that the mesh knows it at epoch {known}"),
-        Event::Cloned { epoch } => format!("goes silent before its clone of epoch {epoch}"),
+        Event::Cloned { epoch, gives_way: true } => format!("goes silent before its clone of epoch {epoch}"),
+        Event::Cloned { epoch, gives_way: false } => format!("goes on beside a clone of epoch {epoch}"),
+        Event::Damped(true) => "is damped".to_owned(),
+        Event::Damped(false) => "is damped no more".to_owned(),
         Event::Evidence { subject, text, .. } => format!("on {}: {text}", name(subject)),
     }
 }
@@ -103,6 +106,7 @@ fn about(fact: &Fact, model: &Model) -> String {
         FactKind::Joined => format!("{subject} joined ({epoch}, {incarnation})"),
         FactKind::Manifest => format!("{subject} manifest ({epoch}, {incarnation})"),
         FactKind::Unroutable => format!("{subject} unroutable {value}"),
+        FactKind::Cloned => format!("{subject} cloned at {epoch} and {incarnation}"),
         FactKind::Load => format!("{subject} load {value}"),
         FactKind::Coordinator => format!("{subject} leads in term {value}"),
     }

@@ -113,6 +113,8 @@ impl Cluster {
             | Event::StoresDiffer
             | Event::EpochBehind { .. }
             | Event::Cloned { .. }
+            | Event::Isolated(_)
+            | Event::Damped(_)
             | Event::Evidence { .. } => return,
         };
         let at = self.now;

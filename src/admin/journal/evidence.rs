@@ -93,6 +93,7 @@ pub(super) fn of(event: &Event, view: &View) -> Option<(NodeId, Arc<str>)> {
         | Event::ManifestTooLarge(_)
         | Event::StoresDiffer
         | Event::EpochBehind { .. }
+        | Event::Damped(_)
         | Event::Cloned { .. } => return None,
     };
     Some((*subject, text))

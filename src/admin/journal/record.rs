@@ -138,6 +138,7 @@ impl Occurrence {
             | Event::StoresDiffer
             | Event::EpochBehind { .. }
             | Event::Cloned { .. }
+            | Event::Damped(_)
             | Event::Evidence { .. } => return None,
         })
     }

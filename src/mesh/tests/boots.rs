@@ -1,6 +1,7 @@
 //! What is held of a member whose boots are heard of out of order.
 
-use super::cluster::{Cluster, id};
+use super::cluster::Cluster;
+use super::settings::id;
 use crate::id::Version;
 use crate::mesh::Input;
 use crate::wire::link::EntryState;

@@ -5,18 +5,19 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::id::{Identity, NodeId, ServiceName};
-use crate::manifest::{Capabilities, Health, HostPolicy, Protocol, Timeouts};
+use super::settings::{addr, config, id, identity, node_at};
+use crate::id::{NodeId, ServiceName};
+use crate::manifest::Health;
 use crate::mesh::{
     Boot, Config, ConnectOutcome, Destination, Event, Input, LinkFailure, LocalChange, Mesh, Output, Persist,
-    RequestId, StoreConfig,
+    RequestId,
 };
 use crate::probe::{Outcome, Target};
 use crate::summary::{StoreCall, StoreReply};
 use crate::time::{Duration, Instant};
 use crate::view::{MemberView, Status, View};
 
-const DELAY: Duration = Duration::from_millis(1);
+pub(super) const DELAY: Duration = Duration::from_millis(1);
 
 pub(super) struct Cluster {
     pub(super) now: Instant,
@@ -31,7 +32,11 @@ pub(super) struct Cluster {
     pub(super) bytes: usize,
     pub(super) questions: usize,
     /// Who keeps watch links to whom.
-    watched: BTreeMap<usize, Vec<usize>>,
+    pub(super) watched: BTreeMap<usize, Vec<usize>>,
+    /// Who has links with whom.
+    pub(super) linked: BTreeSet<(usize, usize)>,
+    /// All datagrams that were delivered, while it is set.
+    pub(super) tape: Option<Vec<(usize, SocketAddr, Vec<u8>)>>,
     disks: BTreeMap<usize, Disk>,
     /// Nodes that run with another one's key.
     pub(super) clones: BTreeMap<usize, usize>,
@@ -49,82 +54,24 @@ pub(super) struct Node {
     pub(super) left: bool,
     pub(super) health: Health,
     pub(super) version: String,
+    pub(super) nonce: u64,
     asked: BTreeMap<RequestId, usize>,
     next_ask: u64,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Delivery {
+pub(super) enum Delivery {
     Datagram(SocketAddr, Vec<u8>),
     Request(usize, RequestId, Vec<u8>),
     Response(RequestId, Option<Vec<u8>>),
     Connected(RequestId, ConnectOutcome),
     LinkLost(usize),
+    Admitted(usize, u64),
     Stored(Vec<u8>),
     NotFound,
     PutDone,
     GetFailed,
     Checked,
-}
-
-pub(super) fn identity(node: usize) -> Identity {
-    let mut secret = [7; 32];
-    secret[..8].copy_from_slice(&(node as u64).to_be_bytes());
-    Identity::from_secret(&secret)
-}
-
-pub(super) fn id(node: usize) -> NodeId {
-    identity(node).id()
-}
-
-fn addr(node: usize) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 10_000 + u16::try_from(node).unwrap()))
-}
-
-fn node_at(addr: SocketAddr) -> usize {
-    usize::from(addr.port() - 10_000)
-}
-
-pub(super) fn echo() -> Target {
-    Target {
-        name: "echo".parse().unwrap(),
-        port: 80,
-        version: String::new(),
-        weight: 1,
-        tags: Vec::new(),
-        protocol: Protocol::Http1,
-        timeouts: Timeouts::default(),
-        max_in_flight: 0,
-        host: HostPolicy::Preserve,
-        interval: Duration::from_secs(5),
-        rise: 2,
-        fall: 3,
-        checked: true,
-    }
-}
-
-pub(super) fn config(node: usize, seeds: usize) -> Config {
-    Config {
-        cluster: "test".to_owned(),
-        cluster_id: 7,
-        name: format!("n{node}"),
-        zone: String::new(),
-        tier: 3,
-        capabilities: Capabilities::default(),
-        public_url: format!("https://n{node}.example.com"),
-        addr: Some(addr(node)),
-        seeds,
-        peers: Vec::new(),
-        services: vec![echo()],
-        routes: Vec::new(),
-        election_hold: Duration::from_secs(2),
-        leader_priority: 0,
-        leader_eligible: None,
-        store: StoreConfig { id: 1, remote: false, max_writes_per_day: None, staleness: Duration::ZERO },
-        write_record: None,
-        meshnode_version: "test".to_owned(),
-        detector: crate::mesh::Detector::default(),
-    }
 }
 
 impl Cluster {
@@ -142,6 +89,8 @@ impl Cluster {
             bytes: 0,
             questions: 0,
             watched: BTreeMap::new(),
+            linked: BTreeSet::new(),
+            tape: None,
             disks: BTreeMap::new(),
             clones: BTreeMap::new(),
         }
@@ -175,22 +124,38 @@ impl Cluster {
         let mut seed = [0; 32];
         seed[0] = u8::try_from(node).unwrap();
         seed[1] = u8::try_from(disk.epoch % 251).unwrap();
-        let boot = Boot { epoch: disk.epoch, nonce: disk.epoch * 31 + node as u64, seed };
+        let nonce = disk.epoch * 31 + node as u64;
+        let boot = Boot { epoch: disk.epoch, nonce, seed };
         let mesh = Mesh::new(config, identity(self.key_of(node)), boot, self.now).unwrap();
         let health = Health::Healthy;
         self.nodes.insert(
             node,
-            Node { mesh, left: false, health, version: "1.0.0".into(), asked: BTreeMap::new(), next_ask: 0 },
+            Node {
+                mesh,
+                left: false,
+                health,
+                version: "1.0.0".into(),
+                nonce,
+                asked: BTreeMap::new(),
+                next_ask: 0,
+            },
         );
         self.drain(node);
     }
 
-    fn key_of(&self, node: usize) -> usize {
+    pub(super) fn key_of(&self, node: usize) -> usize {
         self.clones.get(&node).copied().unwrap_or(node)
     }
 
     pub(super) fn lose_disk(&mut self, node: usize) {
         self.disks.insert(node, Disk { epoch: 1, ..Disk::default() });
+    }
+
+    /// Another disk gets the same contents.
+    pub(super) fn copy_disk(&mut self, from: usize, to: usize) {
+        let disk = self.disks.entry(from).or_insert_with(|| Disk { epoch: 1_100, ..Disk::default() });
+        let disk = disk.clone();
+        self.disks.insert(to, disk);
     }
 
     pub(super) fn forget_peers(&mut self, node: usize) {
@@ -200,6 +165,7 @@ impl Cluster {
     pub(super) fn kill(&mut self, node: usize) {
         self.nodes.remove(&node);
         self.watched.remove(&node);
+        self.linked.retain(|(a, b)| *a != node && *b != node);
         let key = self.key_of(node);
         let loses = |(loser, peers): (&usize, &Vec<usize>)| {
             (peers.contains(&node) && !self.cut.contains(&(node, *loser))).then_some(*loser)
@@ -290,7 +256,7 @@ impl Cluster {
         self.handle(node, Input::Local(LocalChange::Services(targets)));
     }
 
-    fn push(&mut self, delay: Duration, to: usize, delivery: Delivery) {
+    pub(super) fn push(&mut self, delay: Duration, to: usize, delivery: Delivery) {
         self.sequence += 1;
         self.queue.push(Reverse((self.now + delay, self.sequence, to, delivery)));
     }
@@ -319,37 +285,15 @@ impl Cluster {
                     && self.nodes.contains_key(&target)
                     && !self.cut.contains(&(node, target));
                 if works {
+                    self.admit(node, target);
                     self.push(DELAY, target, Delivery::Request(node, request, body));
                 } else {
                     self.push(DELAY, node, Delivery::Response(request, None));
                 }
             }
-            // The hosts of this network live for ever, and connections are always to be had or refused at once.
-            Output::Watch(watched) => {
-                let watched = watched.iter().map(|(_, addr)| node_at(*addr)).collect();
-                self.watched.insert(node, watched);
-            }
-            Output::PingLink { to, id: request, body, within } => {
-                let watched = self.watched.get(&node).into_iter().flatten();
-                let target = watched.copied().find(|peer| id(self.key_of(*peer)) == to);
-                match target.filter(|target| self.nodes.contains_key(target)) {
-                    Some(target) if !self.cut.contains(&(node, target)) => {
-                        self.push(DELAY, target, Delivery::Request(node, request, body));
-                    }
-                    Some(_) => self.push(within, node, Delivery::Response(request, None)),
-                    None => self.push(DELAY, node, Delivery::Response(request, None)),
-                }
-            }
-            Output::Connect { to, addr, id: request } => {
-                let target = node_at(addr);
-                let outcome = match self.nodes.get(&target) {
-                    _ if self.cut.contains(&(node, target)) => ConnectOutcome::Silent,
-                    None => ConnectOutcome::Refused,
-                    Some(_) if id(self.key_of(target)) == to => ConnectOutcome::Proven,
-                    Some(_) => ConnectOutcome::OtherPeer,
-                };
-                self.push(DELAY, node, Delivery::Connected(request, outcome));
-            }
+            Output::Watch(watched) => self.watch(node, &watched),
+            Output::PingLink { to, id, body, within } => self.ping_link(node, to, id, body, within),
+            Output::Connect { to, addr, id } => self.connect(node, to, addr, id),
             Output::Respond { id: request, body } => {
                 let origin = self.nodes.get_mut(&node).and_then(|n| n.asked.remove(&request));
                 if let Some(origin) = origin {
@@ -397,6 +341,9 @@ impl Cluster {
                 if self.cut.contains(&(node_at(source), to)) {
                     return;
                 }
+                if let Some(tape) = self.tape.as_mut() {
+                    tape.push((to, source, bytes.clone()));
+                }
                 Input::Datagram { source, bytes }
             }
             Delivery::Request(from, request, body) => {
@@ -410,6 +357,7 @@ impl Cluster {
                 Input::Response { id: request, result: body.ok_or(LinkFailure::Unreachable) }
             }
             Delivery::Connected(id, outcome) => Input::Connected { id, outcome },
+            Delivery::Admitted(peer, boot_nonce) => Input::Admitted { peer: id(peer), boot_nonce },
             Delivery::LinkLost(peer) => Input::LinkLost { peer: id(peer) },
             Delivery::Stored(value) => Input::Store(StoreReply::Found { value, now: unix }),
             Delivery::NotFound => Input::Store(StoreReply::NotFound { now: unix }),

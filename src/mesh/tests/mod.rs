@@ -1,6 +1,10 @@
 //! Stories of a few meshes in virtual time.
 
 mod boots;
+mod clones;
 mod cluster;
+mod flapping;
+mod links;
 mod regressions;
+mod settings;
 mod stories;

@@ -1,6 +1,7 @@
 //! What once went wrong, or would have: remote input that must not hurt, and states that must be left again.
 
-use super::cluster::{Cluster, config, echo, id};
+use super::cluster::Cluster;
+use super::settings::{config, echo, id};
 use crate::id::{IdHash, Version};
 use crate::membership::{Claim, TOMBSTONE_FADES};
 use crate::mesh::{Event, Input, LocalChange};

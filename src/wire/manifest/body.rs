@@ -148,6 +148,11 @@ struct StandingBody {
     store_ok: bool,
     #[prost(uint64, tag = "6")]
     leading_term: u64,
+    /// In tenths.
+    #[prost(uint32, tag = "7")]
+    penalty: u32,
+    #[prost(bool, tag = "8")]
+    damped: bool,
 }
 
 impl From<&Manifest> for ManifestBody {
@@ -231,6 +236,8 @@ impl From<&Standing> for StandingBody {
             store_remote: standing.store_remote,
             store_ok: standing.store_ok,
             leading_term: standing.leading_term,
+            penalty: standing.penalty,
+            damped: standing.damped,
         }
     }
 }
@@ -267,6 +274,8 @@ impl ManifestBody {
                 store_remote: standing.store_remote,
                 store_ok: standing.store_ok,
                 leading_term: standing.leading_term,
+                penalty: standing.penalty,
+                damped: standing.damped,
             },
             meshnode_version: self.meshnode_version,
         })

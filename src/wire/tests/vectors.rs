@@ -84,6 +84,10 @@ pub(super) fn all() -> Vec<Vector> {
     add("manifest.small", small.bytes().to_vec(), signed);
     let full = SignedManifest::sign(full_manifest(), &identity(2)).unwrap();
     add("manifest.full", full.bytes().to_vec(), signed);
+    let standing = Standing { penalty: 28, damped: true, ..Standing::default() };
+    let damped = SignedManifest::sign(Manifest { standing, ..small_manifest() }, &identity(1)).unwrap();
+    add("manifest.damped", damped.bytes().to_vec(), signed);
+    add("packet.cloned", encode(&Packet { facts: vec![cloned()], ..bare() }), packet);
     all
 }
 
@@ -157,6 +161,11 @@ pub(super) fn facts() -> Vec<Fact> {
         value: i as u64 * 100,
     };
     kinds.into_iter().enumerate().map(fact).collect()
+}
+
+fn cloned() -> Fact {
+    let kind = FactKind::Cloned.into();
+    Fact { subject: id(2).hash().0, epoch: 1_795_000_000, incarnation: 1_795_000_001, kind, by: 7, value: 8 }
 }
 
 fn a_hello() -> Hello {
@@ -290,6 +299,7 @@ pub(super) fn full_manifest() -> Manifest {
             store_remote: true,
             store_ok: true,
             leading_term: 12,
+            ..Standing::default()
         },
         ..small_manifest()
     }
