@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Gossip, Peer, Token};
 use crate::id::{IdHash, ManifestVersion};
+use crate::members::Members;
 use crate::time::{Duration, Instant};
 use crate::wire::link::{Ask, FetchRequest, MAX_FETCH, Reply};
 
@@ -165,9 +166,9 @@ impl Wants {
 }
 
 impl Gossip {
-    pub(super) fn fetch_wanted(&mut self, now: Instant) {
+    pub(super) fn fetch_wanted(&mut self, members: &Members, now: Instant) {
         if let Some(teller) = self.wants.put_off_many(now) {
-            self.start_sync(Peer::Member(teller), now);
+            self.start_sync(Peer::Member(teller), members, now);
         }
         for (teller, subjects) in self.wants.take_due(now) {
             let request = FetchRequest { subjects: subjects.iter().map(|subject| subject.0).collect() };
@@ -176,10 +177,16 @@ impl Gossip {
         }
     }
 
-    pub(super) fn finish_fetch(&mut self, token: Token, reply: Option<Reply>, now: Instant) {
+    pub(super) fn finish_fetch(
+        &mut self,
+        token: Token,
+        reply: Option<Reply>,
+        members: &Members,
+        now: Instant,
+    ) {
         let teller = self.wants.fetches.get(&token).map(|fetch| fetch.teller);
         if let (Some(Reply::Fetch(records)), Some(teller)) = (reply, teller) {
-            self.take_records(&records.records, teller, now);
+            self.take_records(&records.records, teller, members, now);
         }
         self.wants.give_back(token, now);
     }

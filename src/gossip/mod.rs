@@ -6,32 +6,29 @@
 //! the roots agree. Tombstones are part of the digest and travel with their age, so the dead cannot come back; a
 //! manifest ages wherever it lies and routes only while its owner is alive in the membership view.
 //!
-//! This machine does not judge liveness: it reports what it learned, and is told what to cover (`digest.set`).
+//! This machine does not judge liveness and holds no manifests: it reports what it learned, and is shown the table of
+//! members.
 
-mod digest;
 mod fetch;
 mod load;
 mod refusals;
-mod store;
 mod sync;
 
 #[cfg(test)]
 mod tests;
 
-pub use digest::{Digest, Leaf, Since};
 pub use load::{Loads, QuantisedLoad};
-pub use store::{Held, Offer, Store};
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::id::{IdHash, ManifestVersion, NodeId, Version};
-use crate::manifest::Manifest;
+use crate::members::Members;
 use crate::time::{Duration, Instant};
 use crate::wire::WireError;
 use crate::wire::link::{Ask, EntryState, Reply};
-use crate::wire::manifest::Verified;
+use crate::wire::manifest::{SignedManifest, Verified};
 use fetch::Wants;
 use refusals::Refusals;
 use sync::Session;
@@ -76,14 +73,12 @@ pub enum Output {
         /// What.
         ask: Ask,
     },
-    /// A newer manifest is held.
+    /// A manifest came that is newer than what is held.
     Manifest {
         /// The manifest.
-        manifest: Arc<Manifest>,
-        /// What it replaces.
-        previous: Option<Arc<Manifest>>,
-        /// Its hash, which names it in facts.
-        hash: u64,
+        signed: SignedManifest,
+        /// The time since it was first accepted anywhere.
+        age: Duration,
     },
     /// A claim about a member's liveness came with anti-entropy.
     Claim {
@@ -121,10 +116,6 @@ const VERIFIED: usize = 128;
 pub struct Gossip {
     own: IdHash,
     cluster: String,
-    /// The manifests, the own one included.
-    pub store: Store,
-    /// What anti-entropy compares.
-    pub digest: Digest,
     /// How busy everyone is.
     pub loads: Loads,
     /// Manifests whose signatures were checked lately.
@@ -150,8 +141,6 @@ impl Gossip {
         Self {
             own,
             cluster: cluster.to_owned(),
-            store: Store::default(),
-            digest: Digest::new(cluster),
             loads: Loads::default(),
             verified: Arc::new(Verified::new(VERIFIED)),
             wants: Wants::default(),
@@ -167,54 +156,56 @@ impl Gossip {
     }
 
     /// Somebody holds a manifest that may be newer than what is held here.
-    pub fn want(&mut self, subject: IdHash, version: ManifestVersion, teller: IdHash, now: Instant) {
-        let is_news = self.store.version(subject).is_none_or(|held| held < version);
+    pub fn want(
+        &mut self,
+        subject: IdHash,
+        version: ManifestVersion,
+        teller: IdHash,
+        members: &Members,
+        now: Instant,
+    ) {
+        let is_news = members.version(subject).is_none_or(|held| held < version);
         if subject != self.own && is_news && !self.refusals.has(teller, subject, version, now) {
             self.wants.add(subject, version, teller, now);
         }
     }
 
     /// The bytes of a manifest arrived, `age` after it was first accepted anywhere.
-    pub fn handle_manifest(&mut self, bytes: &[u8], age: Duration, now: Instant) {
-        self.take_manifest(bytes, age, now);
+    pub fn handle_manifest(&mut self, bytes: &[u8], age: Duration, members: &Members, now: Instant) {
+        self.take_manifest(bytes, age, members, now);
     }
 
     /// False when it was not to be used, and will not be when it comes again.
-    fn take_manifest(&mut self, bytes: &[u8], age: Duration, now: Instant) -> bool {
-        match self.try_manifest(bytes, age, now) {
-            Ok(offer) => offer != Offer::Expired,
+    fn take_manifest(&mut self, bytes: &[u8], age: Duration, members: &Members, now: Instant) -> bool {
+        let signed = match self.check(bytes) {
+            Ok(signed) => signed,
             Err(error) => {
                 self.outputs.push_back(Output::Refused(error.to_string()));
-                false
+                return false;
             }
+        };
+        let (owner, manifest) = (signed.owner(), signed.manifest());
+        if owner == self.own || members.version(owner).is_some_and(|held| held >= manifest.version) {
+            return true;
         }
+        if age >= manifest.ttl {
+            return false;
+        }
+        self.wants.satisfy(owner, manifest.version);
+        self.last_news = now;
+        self.outputs.push_back(Output::Manifest { signed, age });
+        true
     }
 
-    fn try_manifest(&mut self, bytes: &[u8], age: Duration, now: Instant) -> Result<Offer, WireError> {
+    fn check(&self, bytes: &[u8]) -> Result<SignedManifest, WireError> {
         let signed = self.verified.verify(bytes)?;
-        let manifest = Arc::clone(signed.manifest());
-        if manifest.cluster != self.cluster {
-            return Err(WireError::Field { what: "manifest", field: "cluster" });
-        }
-        let owner = signed.owner();
-        if owner == self.own {
-            return Ok(Offer::Known);
-        }
-        let hash = signed.hash();
-        let version = manifest.version;
-        let previous = self.store.held(owner).map(|held| Arc::clone(held.signed.manifest()));
-        let offer = self.store.offer(owner, signed, age, now);
-        if offer == Offer::Accepted {
-            self.wants.satisfy(owner, version);
-            self.last_news = now;
-            self.outputs.push_back(Output::Manifest { manifest, previous, hash });
-        }
-        Ok(offer)
+        let is_ours = signed.manifest().cluster == self.cluster;
+        is_ours.then_some(signed).ok_or(WireError::Field { what: "manifest", field: "cluster" })
     }
 
     /// A member told the root of its digest.
-    pub fn handle_root(&mut self, peer: IdHash, root: u64, now: Instant) {
-        if root == self.digest.root() && now < self.next_full_compare {
+    pub fn handle_root(&mut self, peer: IdHash, root: u64, members: &Members, now: Instant) {
+        if root == members.root() && now < self.next_full_compare {
             self.differs_since = None;
             self.eager_until = self.eager_until.map(|until| until.min(now));
             self.outputs.push_back(Output::Matched(peer));
@@ -225,7 +216,7 @@ impl Gossip {
             && now.since(self.last_news) < PATIENCE
             && now.since(since) < MAX_PATIENCE;
         if !is_patient || now >= self.next_full_compare {
-            self.start_sync(Peer::Member(peer), now);
+            self.start_sync(Peer::Member(peer), members, now);
         }
     }
 
@@ -240,28 +231,28 @@ impl Gossip {
     }
 
     /// A peer asks something over a link.
-    pub fn handle_ask(&mut self, from: NodeId, ask: &Ask, now: Instant) -> Option<Reply> {
+    pub fn handle_ask(&mut self, from: NodeId, ask: &Ask, members: &Members, now: Instant) -> Option<Reply> {
         match ask {
-            Ask::Digest(digest) => Some(self.answer_digest(digest, now)),
-            Ask::Fetch(fetch) => Some(Reply::Fetch(self.records(&fetch.subjects, now))),
-            Ask::Push(records) => Some(self.take_push(from, records, now)),
+            Ask::Digest(digest) => Some(self.answer_digest(digest, members, now)),
+            Ask::Fetch(fetch) => Some(Reply::Fetch(sync::records(&fetch.subjects, members, now))),
+            Ask::Push(records) => Some(self.take_push(from, records, members, now)),
             // The write record is the summary's business.
             Ask::Keep(_) | Ask::Ping(_) => None,
         }
     }
 
     /// The answer to a question, or none.
-    pub fn handle_reply(&mut self, token: Token, reply: Option<Reply>, now: Instant) {
+    pub fn handle_reply(&mut self, token: Token, reply: Option<Reply>, members: &Members, now: Instant) {
         if self.session.as_ref().is_some_and(|session| session.token == token) {
-            self.continue_sync(reply, now);
+            self.continue_sync(reply, members, now);
         } else {
-            self.finish_fetch(token, reply, now);
+            self.finish_fetch(token, reply, members, now);
         }
     }
 
     /// Time passed.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.fetch_wanted(now);
+    pub fn handle_timeout(&mut self, members: &Members, now: Instant) {
+        self.fetch_wanted(members, now);
     }
 
     /// The next thing to do, until there is none.
@@ -276,9 +267,7 @@ impl Gossip {
 
     /// Forgets all about a member.
     pub fn forget(&mut self, member: IdHash) {
-        self.store.forget(member);
         self.loads.forget(member);
-        self.digest.set(member, None);
     }
 
     fn ask(&mut self, to: Peer, ask: Ask) -> Token {

@@ -89,12 +89,16 @@ impl Membership {
         if self.order.len() <= count * 4 {
             let mut all = self.order.clone();
             shuffle(&mut all, &mut self.rng);
-            drawn.extend(all.into_iter().filter(|id| self.members.get(id).is_some_and(&wanted)).take(count));
+            drawn.extend(
+                all.into_iter()
+                    .filter(|id| self.members.get(id).is_some_and(|member| wanted(&member)))
+                    .take(count),
+            );
             return drawn;
         }
         for _ in 0..count * 8 {
             let id = self.order[self.rng.random_range(0..self.order.len())];
-            if !drawn.contains(&id) && self.members.get(&id).is_some_and(&wanted) {
+            if !drawn.contains(&id) && self.members.get(&id).is_some_and(|member| wanted(&member)) {
                 drawn.push(id);
                 if drawn.len() == count {
                     break;

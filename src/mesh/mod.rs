@@ -106,6 +106,7 @@ impl Mesh {
         let version = Version { epoch: boot.epoch, incarnation: 0 };
         let peers = config.peers.clone();
         let start = membership::Start {
+            cluster: config.cluster.clone(),
             id,
             version,
             boot_nonce: boot.nonce,
@@ -241,7 +242,7 @@ impl Mesh {
 
     fn handle_tick(&mut self, now: Instant) {
         self.membership.handle_timeout(now);
-        self.gossip.handle_timeout(now);
+        self.gossip.handle_timeout(self.membership.members(), now);
         self.election.handle_timeout(now);
         self.summary.handle_timeout(now);
         self.prober.handle_timeout(now);

@@ -28,7 +28,7 @@ impl Mesh {
         };
         let from = IdHash(packet.from);
         for manifest in &packet.manifests {
-            self.gossip.handle_manifest(manifest, Duration::ZERO, now);
+            self.gossip.handle_manifest(manifest, Duration::ZERO, self.membership.members(), now);
         }
         // A fact about a newcomer makes sense once its manifest, which came along, is known.
         self.pump_gossip(now);
@@ -66,7 +66,7 @@ impl Mesh {
             }
             FactKind::Manifest => {
                 let version = ManifestVersion { epoch: fact.epoch, seq: fact.incarnation };
-                self.gossip.want(subject, version, from, now);
+                self.gossip.want(subject, version, from, self.membership.members(), now);
             }
             FactKind::Load => {
                 let load = QuantisedLoad::from_wire(fact.value);
@@ -130,7 +130,7 @@ impl Mesh {
 
     /// Acks and joins carry the root of the digest; acks for this node carry its load too.
     fn with_root(&self, mut body: Body) -> Body {
-        let root = self.gossip.digest.root();
+        let root = self.membership.members().root();
         match &mut body {
             Body::Ack(ack) => {
                 ack.root = root;
@@ -160,7 +160,7 @@ impl Mesh {
             {
                 continue;
             }
-            let Some(held) = self.gossip.store.held(IdHash(fact.subject)) else { continue };
+            let Some(held) = self.membership.members().held(IdHash(fact.subject)) else { continue };
             let bytes = held.signed.bytes();
             // A newcomer's joining and its manifest are two facts that name the same one.
             let is_named = held.signed.hash() == fact.by && manifests.iter().all(|one| **one != *bytes);

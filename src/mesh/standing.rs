@@ -92,13 +92,9 @@ impl Mesh {
 
     /// The manifests of all live members that may be used, this one's included, and whether they are suspect.
     fn live_manifests(&self, now: Instant) -> impl Iterator<Item = (&Manifest, Status)> {
-        let own = self.gossip.store.fresh(self.hash, now).map(|manifest| (&**manifest, Status::Alive));
-        let others = self.membership.members().filter(|(_, member)| member.is_live());
-        let others = others.filter_map(move |(hash, member)| {
-            let manifest = self.gossip.store.fresh(*hash, now)?;
-            Some((&**manifest, member.claim.status))
-        });
-        own.into_iter().chain(others)
+        let members = self.membership.members();
+        let own = members.fresh(self.hash, now).map(|manifest| (&**manifest, Status::Alive));
+        own.into_iter().chain(members.live_manifests(now))
     }
 
     /// The members that may lead, and whether they use different shared stores.
@@ -150,7 +146,8 @@ impl Mesh {
         let others = self
             .membership
             .members()
-            .map(|(hash, member)| (*hash, member.id, member.claim.status, member.claim.version.epoch));
+            .values()
+            .map(|member| (member.hash, member.id, member.claim.status, member.claim.version.epoch));
         let members = std::iter::once(own).chain(others);
         let members = members.map(|member| self.census_member(member, now)).collect();
         Census {
@@ -169,7 +166,7 @@ impl Mesh {
         (hash, id, status, epoch): (IdHash, NodeId, Status, u64),
         now: Instant,
     ) -> CensusMember {
-        let manifest = self.gossip.store.fresh(hash, now);
+        let manifest = self.membership.members().fresh(hash, now);
         CensusMember {
             id,
             hash,

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use prost::Message as _;
 
+use super::digest::DigestKey;
+use super::link::EntryState;
 use super::{WireError, at_most, decode};
-use crate::id::{IdHash, Identity};
+use crate::id::{IdHash, Identity, Version};
 use crate::manifest::Manifest;
 use body::ManifestBody;
 
@@ -35,6 +37,8 @@ struct Content {
     bytes: Box<[u8]>,
     hash: u64,
     owner: IdHash,
+    bucket: u8,
+    leaf: u64,
     manifest: Arc<Manifest>,
 }
 
@@ -61,8 +65,16 @@ impl SignedManifest {
 
     fn new(bytes: Box<[u8]>, manifest: Manifest) -> Self {
         let hash = first_eight(&blake3::hash(&bytes));
-        let owner = manifest.id.hash();
-        Self(Arc::new(Content { bytes, hash, owner, manifest: Arc::new(manifest) }))
+        let key = DigestKey::new(&manifest.cluster);
+        let version = Version { epoch: manifest.version.epoch, incarnation: 0 };
+        Self(Arc::new(Content {
+            bytes,
+            hash,
+            owner: manifest.id.hash(),
+            bucket: key.bucket(&manifest.id),
+            leaf: key.leaf(&manifest.id, version, EntryState::Alive, manifest.version.seq),
+            manifest: Arc::new(manifest),
+        }))
     }
 
     /// The bytes as signed by the owner.
@@ -78,6 +90,16 @@ impl SignedManifest {
     /// The short name of the owner.
     pub fn owner(&self) -> IdHash {
         self.0.owner
+    }
+
+    /// The bucket of the owner in the digest of its cluster.
+    pub fn bucket(&self) -> u8 {
+        self.0.bucket
+    }
+
+    /// The leaf of the owner in that digest while it is alive and has refuted nothing in this boot.
+    pub fn leaf(&self) -> u64 {
+        self.0.leaf
     }
 
     /// The parsed value.
