@@ -95,6 +95,8 @@ pub enum Output {
     },
     /// A peer holds the same as this node, or nothing that this node did not know of.
     Matched(IdHash),
+    /// A comparison with a peer came to its end.
+    Compared(IdHash),
     /// A manifest was refused.
     Refused(String),
 }
@@ -248,6 +250,11 @@ impl Gossip {
         } else {
             self.finish_fetch(token, reply, members, now);
         }
+    }
+
+    /// This node stood still: whoever compared with it has given up.
+    pub fn handle_pause(&mut self) {
+        self.session = None;
     }
 
     /// Time passed.

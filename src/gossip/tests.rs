@@ -129,7 +129,7 @@ impl Node {
                 };
                 self.hold(id, Claim { version, status }, age);
             }
-            Output::Ask { .. } | Output::Matched(_) | Output::Refused(_) => {}
+            Output::Ask { .. } | Output::Matched(_) | Output::Compared(_) | Output::Refused(_) => {}
         }
     }
 }

@@ -19,7 +19,12 @@ impl Membership {
         }
         shuffle(&mut self.order, &mut self.rng);
         self.next = 0;
+        self.turns.begin();
         self.joining.met = true;
         self.dissemination = Dissemination::default();
+        self.turns.begin();
+        if self.may_accuse {
+            self.refresh_watchers(now);
+        }
     }
 }

@@ -190,7 +190,7 @@ pub(super) async fn assemble(
         address,
         services,
         epoch: base.boot.epoch,
-        key_id: base.keyring.sealing().id(),
+        keyring: base.keyring,
         published,
         store,
         results: senders.results,

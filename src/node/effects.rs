@@ -121,8 +121,11 @@ impl Node {
         let view = self.mesh.view(self.clock.now());
         self.published.publish(Arc::clone(&view));
         for event in events {
-            let joins =
-                Joins { seeds: &self.config.join, cluster: &self.config.cluster, key_id: self.key_id };
+            let joins = Joins {
+                seeds: &self.config.join,
+                cluster: &self.config.cluster,
+                key_id: self.keyring.sealing().id(),
+            };
             log::event(&event, &view, &joins);
             self.metrics.observe_event(&event);
             self.journal.record(&event, unix_now());

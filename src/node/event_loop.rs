@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::probe::checker::Checker;
 use crate::router::proxy::Proxy;
 use crate::summary::StoreCall;
-use crate::transport::{Hint, KeyId, LinkRequest, Received, Transport};
+use crate::transport::{Hint, Keyring, LinkRequest, Received, Transport};
 
 /// Datagrams that are taken in one turn, so that a flood of them cannot starve the timers.
 const DATAGRAMS_PER_TURN: usize = 64;
@@ -80,7 +80,7 @@ pub(super) struct Node {
     pub(super) address: Address,
     pub(super) services: LocalServices,
     pub(super) epoch: u64,
-    pub(super) key_id: KeyId,
+    pub(super) keyring: Keyring,
     pub(super) published: Published,
     pub(super) store: mpsc::Sender<StoreCall>,
     /// For what tasks of this node bring back.

@@ -12,6 +12,7 @@ mod load_task;
 mod local_services;
 mod log;
 mod published;
+mod rotation;
 mod sleep;
 mod store_task;
 
@@ -125,10 +126,13 @@ pub async fn run(
             () = node.run() => break,
             _ = terminate.recv() => node.begin_leave("SIGTERM"),
             _ = interrupt.recv() => node.begin_leave("SIGINT"),
-            _ = hangup.recv() => match reload() {
-                Ok(config) => node.reload(config),
-                Err(error) => tracing::error!(%error, "the configuration was not reloaded"),
-            },
+            _ = hangup.recv() => {
+                match reload() {
+                    Ok(config) => node.reload(config),
+                    Err(error) => tracing::error!(%error, "the configuration was not reloaded"),
+                }
+                node.reload_cluster_keys();
+            }
         }
     }
     // Tasks that bring their results to the loop end when nobody takes these any more.

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::admission::Admission;
+use super::hello::Admitted;
 use super::http2::CLOSING_TIMEOUT;
 use super::serve::Server;
 use super::watch_links::Places;
@@ -94,7 +95,7 @@ impl Acceptor {
                 admission.refuse("link_full");
                 return close(accepted.stream).await;
             };
-            let peer = accepted.admitted.peer;
+            let Admitted { peer, key, .. } = accepted.admitted;
             let stop = stop.child_token();
             let _watched = if accepted.admitted.greeting.watch {
                 let Some(place) = places.accepted(peer, stop.clone(), admission.metrics()).await else {
@@ -105,7 +106,9 @@ impl Acceptor {
             } else {
                 None
             };
-            if let Err(error) = server.serve(accepted.stream, remote, peer, stop).await {
+            if let Err(error) =
+                server.serve(accepted.stream, remote, peer, admission.keys().removed(key), stop).await
+            {
                 debug!(%peer, %remote, %error, "a link broke");
             }
         });

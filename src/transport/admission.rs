@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 
 use super::Hint;
 use super::hello::{ADMISSION_TIMEOUT, Admitted, Greeting, HelloError, Introduction};
+use super::keys::Keys;
 use super::known_epochs::KnownEpochs;
 use super::metered::{Metered, Traffic};
 use super::tls::{Tls, Unproven, server_name};
@@ -118,6 +119,10 @@ impl Admission {
 
     pub(super) const fn tls(&self) -> &Tls {
         &self.tls
+    }
+
+    pub(super) const fn keys(&self) -> &Keys {
+        &self.introduction.keys
     }
 
     pub(super) const fn metrics(&self) -> &Metrics {
@@ -272,7 +277,7 @@ impl Admission {
             AdmissionError::Hello(HelloError::Key(_) | HelloError::Proof(_) | HelloError::Cluster(_))
         );
         if foreign && self.may_warn() {
-            let own_key = self.introduction.keyring.sealing().id();
+            let own_key = self.keys().sealing().id();
             let cluster = &self.introduction.cluster;
             warn!(%peer, %own_key, %cluster, "refused a node of another cluster or cluster key: {error}");
         }
@@ -285,7 +290,7 @@ impl Admission {
             AdmissionError::Hello(HelloError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof
         );
         if hung_up && self.may_warn() {
-            let own_key = self.introduction.keyring.sealing().id();
+            let own_key = self.keys().sealing().id();
             let cluster = &self.introduction.cluster;
             warn!(%peer, %own_key, %cluster, "a node hung up at the hello; it has probably another cluster or cluster key");
         }

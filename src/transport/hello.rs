@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aws_lc_rs::hmac;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::keyring::{ClusterKey, KeyId, Keyring};
+use super::keyring::{ClusterKey, KeyId};
+use super::keys::Keys;
 use crate::id::NodeId;
 use crate::time::Duration;
 use crate::wire::hello::{Hello, MAX_HELLO_LEN, Role};
@@ -32,7 +33,7 @@ pub(super) struct Channel {
 #[derive(Debug, Clone)]
 pub(super) struct Introduction {
     pub(super) cluster: String,
-    pub(super) keyring: Keyring,
+    pub(super) keys: Keys,
     pub(super) boot_nonce: u64,
     /// Raised when a peer knows this node at a higher one.
     pub(super) epoch: Arc<AtomicU64>,
@@ -100,7 +101,7 @@ impl Introduction {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         refuse_itself(channel)?;
-        write(stream, &self.hello(channel, self.keyring.sealing(), greeting)?).await?;
+        write(stream, &self.hello(channel, &self.keys.sealing(), greeting)?).await?;
         let answer = read(stream).await?;
         self.check(channel, &answer)?;
         Ok(admitted(channel, &answer))
@@ -120,7 +121,7 @@ impl Introduction {
         let hello = read(stream).await?;
         // The answer uses the dialler's key, which it is known to have while a rotation is under way.
         let key = self.check(channel, &hello)?;
-        write(stream, &self.hello(channel, key, greeting)?).await?;
+        write(stream, &self.hello(channel, &key, greeting)?).await?;
         Ok(admitted(channel, &hello))
     }
 
@@ -141,7 +142,7 @@ impl Introduction {
     }
 
     /// The key with which `hello` proves that its sender belongs here.
-    fn check(&self, channel: &Channel, hello: &Hello) -> Result<&ClusterKey, HelloError> {
+    fn check(&self, channel: &Channel, hello: &Hello) -> Result<ClusterKey, HelloError> {
         if hello.role != i32::from(Role::DiallerIsClient) {
             return Err(HelloError::Role(hello.role));
         }
@@ -149,9 +150,9 @@ impl Introduction {
             return Err(HelloError::Cluster(hello.cluster.clone()));
         }
         let id = KeyId(hello.key_id);
-        let key = self.keyring.key(id).ok_or(HelloError::Key(id))?;
+        let key = self.keys.key(id).ok_or(HelloError::Key(id))?;
         let proof = proof(Role::DiallerIsClient, &channel.peer, &channel.local, &channel.exporter);
-        hmac::verify(&link_key(key)?, &proof, &hello.mac).map_err(|_| HelloError::Proof(id))?;
+        hmac::verify(&link_key(&key)?, &proof, &hello.mac).map_err(|_| HelloError::Proof(id))?;
         Ok(key)
     }
 }

@@ -149,6 +149,11 @@ impl Keyring {
         &self.sealing
     }
 
+    /// The names of all keys, the one that seals first.
+    pub fn ids(&self) -> impl Iterator<Item = KeyId> + '_ {
+        std::iter::once(&self.sealing).chain(&self.others).map(ClusterKey::id)
+    }
+
     /// The key with this id.
     pub fn key(&self, id: KeyId) -> Option<&ClusterKey> {
         std::iter::once(&self.sealing).chain(&self.others).find(|key| key.id() == id)

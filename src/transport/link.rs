@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::trace;
 
 use super::http2::{self, CLOSING_TIMEOUT};
+use super::keyring::KeyId;
 use super::metered::Traffic;
 use crate::time::Duration;
 
@@ -28,6 +29,7 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(6);
 pub(super) struct Link {
     sender: SendRequest<Bytes>,
     ended: Arc<AtomicBool>,
+    key: KeyId,
     last_used: Mutex<Instant>,
 }
 
@@ -36,6 +38,7 @@ impl Link {
     pub(super) async fn establish<S>(
         stream: S,
         traffic: Traffic,
+        key: KeyId,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Arc<Self>, h2::Error>
@@ -44,7 +47,8 @@ impl Link {
     {
         let (sender, connection) = http2::client().handshake(stream).await?;
         let ended = Arc::new(AtomicBool::new(false));
-        let link = Arc::new(Self { sender, ended: ended.clone(), last_used: Mutex::new(Instant::now()) });
+        let link =
+            Arc::new(Self { sender, ended: ended.clone(), key, last_used: Mutex::new(Instant::now()) });
         let watched = Arc::downgrade(&link);
         tasks.spawn(async move {
             drive(connection, traffic, watched, stop).await;
@@ -57,6 +61,11 @@ impl Link {
     pub(super) async fn ready(&self) -> Result<SendRequest<Bytes>, h2::Error> {
         *self.last_used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.sender.clone().ready().await
+    }
+
+    /// The cluster key under which it was admitted.
+    pub(super) const fn key(&self) -> KeyId {
+        self.key
     }
 
     pub(super) fn stands(&self) -> bool {

@@ -9,6 +9,7 @@ mod connect;
 mod hello;
 mod http2;
 mod keyring;
+mod keys;
 mod known_epochs;
 mod link;
 mod metered;
@@ -41,6 +42,7 @@ pub use tls::CertificateError;
 use accept::Acceptor;
 use admission::Admission;
 use hello::Introduction;
+use keys::Keys;
 use open::Opener;
 use seal::Sealer;
 use serve::Server;
@@ -85,6 +87,11 @@ pub struct Transport {
     links: Links,
     watches: Watches,
 }
+
+/// The cluster keys could not be replaced; the node goes on with those that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("cannot derive keys from the cluster key")]
+pub struct RotationError;
 
 /// The network as it comes in. Every queue is bounded; what does not fit is dropped and counted.
 #[derive(Debug)]
@@ -171,15 +178,21 @@ impl Transport {
         let (proxied_in, proxied) = mpsc::channel(PROXIED);
         let (hints_in, hints) = mpsc::channel(HINTS);
 
+        let keys = Keys::new(config.keyring.clone());
         let sealer = Sealer::new(&config.cluster, &config.keyring).map_err(|_| BindError::Cipher)?;
         let sender = DatagramSender::new(twin, sealer, &metrics);
         let sender = sender.map_err(|source| named("UDP", &config, source))?;
-        let opener = Opener::new(local.hash(), &config.cluster, &config.keyring);
+        let opener = Opener::new(local.hash(), &config.cluster, keys.clone());
         let receiver = DatagramReceiver::new(opener, &metrics, datagrams_in);
         tasks.spawn(receiver.run(udp, stop.clone()));
 
         let tls = Tls::new(&config.identity)?;
-        let introduction = Introduction::from(&config);
+        let introduction = Introduction {
+            cluster: config.cluster.clone(),
+            keys,
+            boot_nonce: config.boot_nonce,
+            epoch: Arc::new(config.epoch.into()),
+        };
         let admission = Admission::new(tls, introduction, local, config.bind.ip(), metrics, hints_in.clone());
         let admission = Arc::new(admission);
         let server = Arc::new(Server::new(admission.clone(), requests_in, proxied_in, tasks));
@@ -242,6 +255,16 @@ impl Transport {
         self.admission.who_is_at(addr, to).await
     }
 
+    /// Seals and proves with the first of these keys from now on, and opens and accepts all of them. Links under another key
+    /// than the first are replaced, and end once they are.
+    pub fn rotate(&self, keyring: Keyring) -> Result<(), RotationError> {
+        self.datagrams.rotate(&keyring).map_err(|_| RotationError)?;
+        self.admission.keys().replace(keyring);
+        self.links.prove_again();
+        self.watches.prove_again();
+        Ok(())
+    }
+
     /// Tells peers this epoch from now on, when the node had to raise it.
     pub fn set_epoch(&self, epoch: u64) {
         self.admission.set_epoch(epoch);
@@ -250,17 +273,6 @@ impl Transport {
     /// From then on, hellos tell peers the epoch at which the view knows them. To be called once.
     pub fn set_known_epochs(&self, view: watch::Receiver<Arc<View>>) {
         self.admission.known_epochs().set(view);
-    }
-}
-
-impl From<&TransportConfig> for Introduction {
-    fn from(config: &TransportConfig) -> Self {
-        Self {
-            cluster: config.cluster.clone(),
-            keyring: config.keyring.clone(),
-            boot_nonce: config.boot_nonce,
-            epoch: Arc::new(config.epoch.into()),
-        }
     }
 }
 

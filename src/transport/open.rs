@@ -5,7 +5,8 @@ use std::mem;
 
 use aws_lc_rs::aead::LessSafeKey;
 
-use super::keyring::{KeyId, Keyring};
+use super::keyring::KeyId;
+use super::keys::Keys;
 use super::replay::ReplayWindow;
 use super::seal::{HEADER_LEN, NOBODY, TAG_LEN, aead_nonce, associated_data};
 use crate::id::IdHash;
@@ -53,17 +54,17 @@ impl OpenError {
 pub(super) struct Opener {
     local: IdHash,
     cluster: String,
-    keyring: Keyring,
+    keys: Keys,
     openings: Openings,
     plaintext: Vec<u8>,
 }
 
 impl Opener {
-    pub(super) fn new(local: IdHash, cluster: &str, keyring: &Keyring) -> Self {
+    pub(super) fn new(local: IdHash, cluster: &str, keys: Keys) -> Self {
         Self {
             local,
             cluster: cluster.to_owned(),
-            keyring: keyring.clone(),
+            keys,
             openings: Openings::default(),
             plaintext: Vec::with_capacity(MAX_DATAGRAM_LEN),
         }
@@ -81,7 +82,7 @@ impl Opener {
         let origin =
             Origin { key_id: KeyId(u32::from_be_bytes(array(&header[1..5]))), nonce: array(&header[5..21]) };
         let counter = u64::from_be_bytes(array(&header[21..]));
-        let key = self.keyring.key(origin.key_id).ok_or(OpenError::Key)?;
+        let key = self.keys.key(origin.key_id).ok_or(OpenError::Key)?;
 
         if let Some(opening) = self.openings.find(&origin) {
             unseal(&opening.key, self.local, header, sealed, counter, &mut self.plaintext)?;

@@ -10,7 +10,7 @@ use h2::client::SendRequest;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::trace;
+use tracing::{trace, warn};
 
 use super::admission::{Admission, Dialled};
 use super::backoff::Backoff;
@@ -55,6 +55,8 @@ struct Pool {
 #[derive(Debug, Default)]
 struct Peer {
     links: Mutex<Vec<Arc<Link>>>,
+    /// Where the last one was dialled.
+    addr: Mutex<Option<SocketAddr>>,
     /// Held while dialling, so that many requests dial once.
     dialling: tokio::sync::Mutex<Backoff>,
     growing: AtomicBool,
@@ -133,6 +135,16 @@ impl Links {
         })
     }
 
+    /// Replaces the links that were admitted under another key than the one that proves now.
+    pub(super) fn prove_again(&self) {
+        for (to, peer) in self.pool.peers().clone() {
+            if let Some(addr) = self.pool.unproven(&peer) {
+                let pool = self.pool.clone();
+                self.pool.tasks.spawn(async move { pool.prove_again(&peer, to, addr).await });
+            }
+        }
+    }
+
     fn grow_if_busy(&self, peer: &Arc<Peer>, link: &Link, to: NodeId, addr: SocketAddr) {
         let links = peer.standing().len();
         let busy = Instant::now() - link.last_used() < BUSY_INTERVAL;
@@ -188,17 +200,51 @@ impl Pool {
             Ok(link) => {
                 backoff.clear();
                 peer.links().push(link.clone());
+                *peer.addr.lock().unwrap_or_else(PoisonError::into_inner) = Some(addr);
             }
             Err(failure) => backoff.fail(addr, *failure, Instant::now()),
         }
         link
     }
 
+    /// The address of a peer with links under another key than the one that proves now.
+    fn unproven(&self, peer: &Peer) -> Option<SocketAddr> {
+        let proving = self.admission.keys().sealing().id();
+        let is_unproven = peer.standing().iter().any(|link| link.key() != proving);
+        is_unproven.then_some(*peer.addr.lock().unwrap_or_else(PoisonError::into_inner)).flatten()
+    }
+
+    /// Dials a link under the key that proves now, and only then lets the others go. Their streams end as they will.
+    async fn prove_again(&self, peer: &Peer, to: NodeId, addr: SocketAddr) {
+        let _dialling = peer.dialling.lock().await;
+        if self.unproven(peer).is_none() {
+            return;
+        }
+        let dialled = self.admission.dial(addr, Some(to)).await.map_err(|error| error.failure());
+        let fresh = match dialled {
+            Ok(dialled) => self.establish(dialled).await,
+            Err(failure) => Err(failure),
+        };
+        let keyring = self.admission.keys().current();
+        let mut links = peer.links();
+        match fresh {
+            Ok(fresh) => {
+                links.retain(|link| link.key() == keyring.sealing().id());
+                links.push(fresh);
+            }
+            Err(failure) => {
+                warn!(%to, %addr, %failure, "no link under the new cluster key");
+                links.retain(|link| keyring.key(link.key()).is_some());
+            }
+        }
+    }
+
     async fn establish(&self, dialled: Dialled) -> Result<Arc<Link>, LinkFailure> {
         if self.stop.is_cancelled() {
             return Err(LinkFailure::Unreachable);
         }
-        let link = Link::establish(dialled.stream, dialled.traffic, &self.tasks, self.stop.clone()).await;
+        let Dialled { stream, traffic, admitted } = dialled;
+        let link = Link::establish(stream, traffic, admitted.key, &self.tasks, self.stop.clone()).await;
         link.map_err(|_| LinkFailure::Unreachable)
     }
 }

@@ -78,6 +78,12 @@ impl Sealer {
         Ok(())
     }
 
+    /// Seals with the first key of `keyring` from now on; with the old one if that fails.
+    pub(super) fn rotate(&mut self, keyring: &Keyring) -> Result<(), SealError> {
+        let old = std::mem::replace(&mut self.keyring, keyring.clone());
+        self.renew().inspect_err(|_| self.keyring = old)
+    }
+
     /// Seals `plaintext` for `recipient`; `None` is whoever receives it, which only a Join may say.
     pub(super) fn seal(&mut self, recipient: Option<IdHash>, plaintext: &[u8]) -> Result<&[u8], SealError> {
         if plaintext.len() > MAX_PACKET_LEN {

@@ -60,12 +60,14 @@ impl Server {
         Self { admission, requests, proxied, control, tasks: tasks.clone() }
     }
 
-    /// Serves one link until it ends, or until the node does: then streams under way get a moment.
+    /// Serves one link until it ends. When it is `expired`, it takes no new streams; those under way end as they will. When the
+    /// node ends, they get a moment.
     pub(super) async fn serve<S>(
         self: &Arc<Self>,
         stream: S,
         remote: SocketAddr,
         peer: NodeId,
+        expired: impl Future<Output = ()>,
         stop: CancellationToken,
     ) -> Result<(), h2::Error>
     where
@@ -75,13 +77,18 @@ impl Server {
         let handshake = timeout(LINK_REQUEST_TIMEOUT, http2::server().handshake(stream)).await;
         let Ok(handshake) = handshake else { return Ok(()) };
         let mut connection = handshake?;
-        let mut stopped = pin!(stop.cancelled());
+        let (mut stopped, mut expired) = (pin!(stop.cancelled()), pin!(expired));
+        let mut is_expired = false;
         loop {
             tokio::select! {
                 accepted = connection.accept() => match accepted {
                     Some(stream) => { let (request, respond) = stream?; self.dispatch(asker, request, respond); }
                     None => return Ok(()),
                 },
+                () = &mut expired, if !is_expired => {
+                    connection.graceful_shutdown();
+                    is_expired = true;
+                }
                 () = &mut stopped => break,
             }
         }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{trace, warn};
 
 use super::Received;
+use super::keyring::Keyring;
 use super::open::{OpenError, Opener};
 use super::seal::{SealError, Sealer};
 use crate::id::IdHash;
@@ -76,6 +77,10 @@ impl DatagramSender {
             IpAddr::V4(ip) if self.ipv6 => SocketAddr::new(ip.to_ipv6_mapped().into(), addr.port()),
             IpAddr::V4(_) | IpAddr::V6(_) => addr,
         }
+    }
+
+    pub(super) fn rotate(&self, keyring: &Keyring) -> Result<(), SealError> {
+        self.sealer.lock().unwrap_or_else(PoisonError::into_inner).rotate(keyring)
     }
 
     pub(super) fn renew_seal(&self) -> Result<(), SealError> {

@@ -9,6 +9,7 @@ mod election;
 mod hostile;
 mod leave;
 mod reload;
+mod rotation;
 mod routing;
 mod silence;
 mod store;

@@ -59,6 +59,15 @@ impl DataDir {
         }
     }
 
+    /// The cluster's keys as they are now, for a node that runs: none is made.
+    pub fn cluster_key_again(&self, config: &Config) -> Result<Keyring, DataDirError> {
+        match &config.cluster_key {
+            ClusterKeySource::Given(text) => keyring(text.expose(), "MESHNODE_CLUSTER_KEY"),
+            ClusterKeySource::File(path) => keyring_in(path),
+            ClusterKeySource::DataDir => keyring_in(&self.path.join("cluster.key")),
+        }
+    }
+
     fn create_cluster_key(&self) -> Result<Keyring, DataDirError> {
         let key = ClusterKey::random();
         self.write("cluster.key", format!("{}\n", key.to_base64()).as_bytes())?;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::super::admission::{Admission, AdmissionError};
 use super::super::hello::{ADMISSION_TIMEOUT, Admitted, Channel, Greeting, HelloError, Introduction};
 use super::super::keyring::Keyring;
+use super::super::keys::Keys;
 use super::super::tls::{Tls, server_name};
 use super::{identity, key, keyring, unhex};
 use crate::metrics::Metrics;
@@ -17,7 +18,12 @@ use crate::wire;
 use crate::wire::hello::{Hello, MAX_HELLO_LEN, Role};
 
 fn introduction(keyring: Keyring) -> Introduction {
-    Introduction { cluster: "test".to_owned(), keyring, boot_nonce: 1, epoch: Arc::new(10.into()) }
+    Introduction {
+        cluster: "test".to_owned(),
+        keys: Keys::new(keyring),
+        boot_nonce: 1,
+        epoch: Arc::new(10.into()),
+    }
 }
 
 fn channel(local: u8, peer: u8, exporter: u8) -> Channel {

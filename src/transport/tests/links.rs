@@ -14,6 +14,7 @@ use super::super::Hint;
 use super::super::accept::MAX_PENDING;
 use super::super::hello::{Greeting, Introduction};
 use super::super::http2;
+use super::super::keys::Keys;
 use super::super::tls::{Tls, server_name};
 use super::{Node, PATIENCE, identity, keyring, within};
 use crate::id::Version;
@@ -142,7 +143,7 @@ async fn heard_after_hello(addr: SocketAddr, key_seed: u8) -> Vec<u8> {
     let channel = tls.channel(stream.get_ref().1).unwrap();
     let keyring = keyring(key_seed);
     let (cluster, epoch) = ("test".to_owned(), Arc::default());
-    let introduction = Introduction { cluster, keyring, boot_nonce: 1, epoch };
+    let introduction = Introduction { cluster, keys: Keys::new(keyring), boot_nonce: 1, epoch };
     let mut heard = Vec::new();
     if introduction.dial(&mut stream, &channel, Greeting::default()).await.is_ok() {
         let mut bytes = [0; 64];

@@ -3,6 +3,7 @@
 mod datagrams;
 mod hellos;
 mod links;
+mod rotation;
 mod seals;
 mod upkeep;
 mod watching;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::super::keyring::{InvalidKeyring, Keyring};
+use super::super::keys::Keys;
 use super::super::open::{GENERATION, OpenError, Opener};
 use super::super::replay::{ReplayWindow, WINDOW};
 use super::super::seal::Sealer;
@@ -16,7 +17,7 @@ use crate::wire::{self, Body, MAX_PACKET_LEN, Packet};
 const RECIPIENT: IdHash = IdHash(7);
 
 fn opener(seed: u8) -> Opener {
-    Opener::new(RECIPIENT, "test", &keyring(seed))
+    Opener::new(RECIPIENT, "test", Keys::new(keyring(seed)))
 }
 
 fn sealed(recipient: Option<IdHash>, plaintext: &[u8]) -> Vec<u8> {
@@ -34,11 +35,13 @@ fn only_the_recipient_with_the_key_of_the_same_cluster_opens_and_only_once() {
     assert_eq!(opener.open(&datagram), Ok(b"hello".as_slice()));
     assert_eq!(opener.open(&datagram), Err(OpenError::Replay));
 
-    let other_recipient = Opener::new(IdHash(8), "test", &keyring(1)).open(&datagram).map(<[u8]>::to_vec);
+    let other_recipient =
+        Opener::new(IdHash(8), "test", Keys::new(keyring(1))).open(&datagram).map(<[u8]>::to_vec);
     assert_eq!(other_recipient, Err(OpenError::Seal));
-    let other_cluster = Opener::new(RECIPIENT, "live", &keyring(1)).open(&datagram).map(<[u8]>::to_vec);
+    let other_cluster =
+        Opener::new(RECIPIENT, "live", Keys::new(keyring(1))).open(&datagram).map(<[u8]>::to_vec);
     assert_eq!(other_cluster, Err(OpenError::Seal));
-    let other_key = Opener::new(RECIPIENT, "test", &keyring(2)).open(&datagram).map(<[u8]>::to_vec);
+    let other_key = Opener::new(RECIPIENT, "test", Keys::new(keyring(2))).open(&datagram).map(<[u8]>::to_vec);
     assert_eq!(other_key, Err(OpenError::Key));
 }
 
@@ -89,7 +92,7 @@ fn during_a_rotation_the_old_key_opens_and_the_first_one_seals() {
     let rotating = Keyring::parse(&text).unwrap();
     assert_eq!(rotating, Keyring::from_keys(&[[2; 32], [1; 32]]).unwrap());
     assert_eq!(Keyring::from_keys(&[]), Err(InvalidKeyring::Empty));
-    let mut opener = Opener::new(RECIPIENT, "test", &rotating);
+    let mut opener = Opener::new(RECIPIENT, "test", Keys::new(rotating.clone()));
     assert!(opener.open(&sealed(Some(RECIPIENT), b"by the old key")).is_ok());
 
     let mut sealer = Sealer::new("test", &rotating).unwrap();

@@ -11,6 +11,7 @@ use super::super::backoff::Backoff;
 use super::super::http2;
 use super::super::link::Link;
 use super::super::metered::{Metered, Traffic};
+use super::key;
 use crate::mesh::LinkFailure;
 use crate::metrics::Metrics;
 use crate::time::Duration;
@@ -20,7 +21,8 @@ async fn link() -> (Arc<Link>, TaskTracker, DuplexStream) {
     let (near, far) = duplex(1 << 16);
     let metered = Metered::new(near, &Metrics::new());
     let (traffic, tasks) = (metered.traffic(), TaskTracker::new());
-    let link = Link::establish(metered, traffic, &tasks, CancellationToken::new()).await.unwrap();
+    let link =
+        Link::establish(metered, traffic, key(1).id(), &tasks, CancellationToken::new()).await.unwrap();
     tasks.close();
     (link, tasks, far)
 }
@@ -60,7 +62,9 @@ async fn an_idle_link_says_nothing() {
     let (near, far) = duplex(1 << 16);
     let (tasks, far) = (TaskTracker::new(), Metered::new(far, &Metrics::new()));
     let traffic: Traffic = far.traffic();
-    let link = Link::establish(near, Traffic::default(), &tasks, CancellationToken::new()).await.unwrap();
+    let link = Link::establish(near, Traffic::default(), key(1).id(), &tasks, CancellationToken::new())
+        .await
+        .unwrap();
     let served = tokio::spawn(async move {
         let mut connection = http2::server().handshake::<_, bytes::Bytes>(far).await.unwrap();
         while let Some(Ok(_)) = connection.accept().await {}

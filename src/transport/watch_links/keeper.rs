@@ -16,6 +16,7 @@ use super::super::Hint;
 use super::super::admission::Dialled;
 use super::super::backoff::{self, Backoff};
 use super::super::http2::{self, CLOSING_TIMEOUT, CORE_PATH};
+use super::super::keyring::KeyId;
 use super::super::metered::Traffic;
 use super::Common;
 use super::farewell::{End, Farewell, Overheard};
@@ -61,6 +62,7 @@ impl Slot {
 #[derive(Debug)]
 pub(super) struct Standing {
     sender: SendRequest<Bytes>,
+    key: KeyId,
     traffic: Traffic,
     local: SocketAddr,
     remote: SocketAddr,
@@ -68,6 +70,11 @@ pub(super) struct Standing {
 }
 
 impl Standing {
+    /// The cluster key under which it was admitted.
+    pub(super) const fn key(&self) -> KeyId {
+        self.key
+    }
+
     pub(super) const fn traffic(&self) -> &Traffic {
         &self.traffic
     }
@@ -129,7 +136,7 @@ impl Keeper {
             dialled = dialling => dialled?,
             () = stop.cancelled() => return Ok(End::Closed),
         };
-        let Dialled { stream, traffic, .. } = dialled;
+        let Dialled { stream, traffic, admitted } = dialled;
         let tcp = stream.get_ref().0.get_ref();
         let local = tcp.local_addr().map_err(|_| LinkFailure::Unreachable)?;
         let remote = tcp.peer_addr().map_err(|_| LinkFailure::Unreachable)?;
@@ -139,7 +146,14 @@ impl Keeper {
         let (sender, connection) = handshake.map_err(|_| LinkFailure::Unreachable)?;
         let doubted = Arc::<Notify>::default();
         let silence = fall_silent(doubted.clone(), traffic.clone());
-        self.slot.set(Some(Arc::new(Standing { sender, traffic, local, remote, doubted })));
+        self.slot.set(Some(Arc::new(Standing {
+            sender,
+            key: admitted.key,
+            traffic,
+            local,
+            remote,
+            doubted,
+        })));
         let end = self.drive(connection, farewell, silence, stop).await;
         self.slot.set(None);
         Ok(end)

@@ -76,6 +76,17 @@ impl Watches {
         }
     }
 
+    /// Replaces the links that were admitted under another key than the one that proves now. Each closes before it is dialled
+    /// again, so that the new one finds a place.
+    pub(super) fn prove_again(&self) {
+        let proving = self.common.admission.keys().sealing().id();
+        for (id, known) in self.watched().iter_mut() {
+            if known.slot.standing().is_some_and(|link| link.key() != proving) {
+                *known = self.watch(*id, known.addr);
+            }
+        }
+    }
+
     fn watch(&self, to: NodeId, addr: SocketAddr) -> Watched {
         let (slot, stop) = (Arc::<Slot>::default(), self.stop.child_token());
         let keeper = Keeper { to, addr, slot: slot.clone(), common: self.common.clone() };

@@ -177,6 +177,11 @@ impl Peer {
         format!("{}/api/service/{service}/{path}", self.node.ready().ingress)
     }
 
+    /// A client like that which asks it.
+    pub(crate) fn client(&self) -> meshnode::dev::client::Client {
+        self.client.clone()
+    }
+
     /// One GET through its ingress.
     pub(crate) async fn get(&self, service: &str, path: &str) -> anyhow::Result<Answer> {
         self.client.get(&self.url(service, path)).await

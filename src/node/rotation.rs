@@ -1,0 +1,25 @@
+//! The rotation of the cluster's keys while the node runs.
+
+use super::event_loop::Node;
+use crate::transport::Keyring;
+
+impl Node {
+    /// Reads the cluster's keys again and takes them over; with an error, those that it has stay.
+    pub(super) fn reload_cluster_keys(&mut self) {
+        match tokio::task::block_in_place(|| self.data_dir.cluster_key_again(&self.config)) {
+            Ok(keyring) if keyring == self.keyring => {}
+            Ok(keyring) => self.rotate(keyring),
+            Err(error) => tracing::error!(%error, "the cluster's keys were not read again"),
+        }
+    }
+
+    fn rotate(&mut self, keyring: Keyring) {
+        if let Err(error) = self.transport.rotate(keyring.clone()) {
+            tracing::error!(%error, "the cluster's keys were not replaced");
+            return;
+        }
+        let names = |keyring: &Keyring| keyring.ids().map(|id| id.to_string()).collect::<Vec<_>>().join(" ");
+        tracing::info!(before = names(&self.keyring), now = names(&keyring), "cluster keys reloaded");
+        self.keyring = keyring;
+    }
+}
