@@ -112,6 +112,7 @@ impl Mesh {
         let version = Version { epoch: boot.epoch, incarnation: 0 };
         let peers = config.peers.clone();
         let start = membership::Start {
+            cluster: config.cluster.clone(),
             id,
             version,
             boot_nonce: boot.nonce,
@@ -239,7 +240,8 @@ impl Mesh {
     }
 
     /// The JSON for `GET /.mesh/summary`; `unix` is the wall clock in seconds.
-    pub fn live_summary(&self, unix: u64) -> String {
+    pub fn live_summary(&mut self, unix: u64, now: Instant) -> String {
+        self.refresh_census(now);
         self.summary.live_summary(unix)
     }
 
@@ -250,7 +252,7 @@ impl Mesh {
 
     fn handle_tick(&mut self, now: Instant) {
         self.membership.handle_timeout(now);
-        self.gossip.handle_timeout(now);
+        self.gossip.handle_timeout(self.membership.members(), now);
         self.election.handle_timeout(now);
         self.summary.handle_timeout(now);
         self.prober.handle_timeout(now);

@@ -7,6 +7,7 @@ use crate::id::NodeId;
 use crate::membership::Member;
 use crate::time::Instant;
 use crate::view::{LeaderView, MemberView, View};
+use crate::wire::manifest::Verified;
 
 impl Mesh {
     /// The view now: built anew when something changed, else the one from before.
@@ -30,8 +31,26 @@ impl Mesh {
         self.view(now)
     }
 
+    /// Shares what is found out about signatures with other nodes of this process.
+    #[must_use]
+    pub fn sharing(mut self, verified: &Arc<Verified>) -> Self {
+        self.gossip.verified = Arc::clone(verified);
+        self
+    }
+
+    /// Whether this node is part of its mesh.
+    pub const fn is_ready(&self) -> bool {
+        self.is_fit() && !self.draining
+    }
+
+    /// The root of the digest: nodes with the same one hold the same.
+    pub fn root(&self) -> u64 {
+        self.membership.members().root()
+    }
+
     fn build_view(&self, now: Instant) -> View {
-        let others = self.membership.members().map(|(_, member)| Arc::new(self.member_view(member, now)));
+        let others =
+            self.membership.members().values().map(|member| Arc::new(self.member_view(&member, now)));
         let mut members: Vec<_> = others.chain(std::iter::once(Arc::new(self.own_view(now)))).collect();
         members.sort_by_key(|member| member.id);
         View {
@@ -39,25 +58,26 @@ impl Mesh {
             local: self.id,
             members,
             leader: self.leader_view(now),
-            ready: self.is_fit() && !self.draining,
+            ready: self.is_ready(),
             draining: self.draining || self.quarantined,
         }
     }
 
     fn member_view(&self, member: &Member, now: Instant) -> MemberView {
-        let hash = member.hash();
+        let hash = member.hash;
+        let seen = self.membership.members().seen(hash);
         MemberView {
             id: member.id,
             hash,
             status: member.claim.status,
             unroutable: self.membership.is_unroutable(hash),
             version: member.claim.version,
-            manifest: self.gossip.store.fresh(hash, now).cloned(),
+            manifest: self.membership.members().fresh(hash, now).cloned(),
             addr: member.addr,
-            rtt: member.rtt,
+            rtt: seen.and_then(|seen| seen.rtt),
             load: self.gossip.loads.of(hash, now),
-            first_seen: member.first_seen,
-            last_heard: member.last_heard,
+            first_seen: seen.map_or(now, |seen| seen.first),
+            last_heard: seen.map_or(now, |seen| seen.last),
         }
     }
 
@@ -69,7 +89,11 @@ impl Mesh {
             status: claim.status,
             unroutable: false,
             version: claim.version,
-            manifest: self.gossip.store.held(self.hash).map(|held| Arc::clone(held.signed.manifest())),
+            manifest: self
+                .membership
+                .members()
+                .held(self.hash)
+                .map(|held| Arc::clone(held.signed.manifest())),
             addr: self.config.addr,
             rtt: None,
             load: self.gossip.loads.own_exact(),
