@@ -291,8 +291,8 @@ def arguments():
     add_arguments(parser, "meshnode-membership.csv")
     options = parser.parse_args()
     quick = options.quick
-    options.rounds, options.kills, options.stops = (1, 2, 1) if quick else (3, 5, 3)
-    options.silences, options.lossy_silences = (1, 1) if quick else (3, 3)
+    options.rounds, options.kills, options.stops = (1, 2, 1) if quick else (5, 5, 3)
+    options.silences, options.lossy_silences = (1, 1) if quick else (5, 3)
     options.idle_from, options.idle = (15, 15) if quick else (60, 60)
     options.lossy, options.lossy_settle = (20, 3) if quick else (90, 5)
     return options
