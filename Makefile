@@ -4,7 +4,7 @@
 CARGO ?= cargo
 .DEFAULT_GOAL := help
 
-.PHONY: help test check format lint core unit sim doc deny dev bench bench-membership bench-proxy
+.PHONY: help test check format lint core unit sim doc deny dev bench bench-membership bench-proxy bench-sim bench-sim-long figures
 
 help: ## Lists the targets.
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,3 +52,9 @@ bench-proxy: ## The proxy beside nginx and HAProxy.
 	python3 benches/proxy.py $(ARGS)
 
 bench: bench-membership bench-proxy ## The measurements in benches/, one after another.
+
+bench-sim: ## The simulated figures, with goal and floor, each also with the earlier detectors; about 15 minutes.
+	$(CARGO) run --locked --release -p meshsim -- bench
+
+bench-sim-long: ## The same with 100,000 node-hours for each share of losses; a night.
+	$(CARGO) run --locked --release -p meshsim -- bench --long

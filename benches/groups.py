@@ -8,6 +8,7 @@ import re
 import subprocess
 import time
 import urllib.request
+from collections import deque
 from dataclasses import dataclass, field
 
 from bench import check_binary, need, wait_until
@@ -44,6 +45,7 @@ class Agent:
     dead: dict = field(default_factory=dict)
     # Not to be sent requests to, for whatever reason: unroutable or dead.
     avoided: dict = field(default_factory=dict)
+    last_lines: deque = field(default_factory=lambda: deque(maxlen=5))
 
     def forget(self):
         self.ready, self.ready_at, self.knows_all_at = None, math.inf, math.inf
@@ -108,6 +110,7 @@ class Group:
         def handle_line(line, now):
             # Not what the process before this one had left in its pipe.
             if agent.process is process:
+                agent.last_lines.append(line)
                 self.handle_line(agent, line, now)
 
         for pipe in (process.stdout, process.stderr):
@@ -119,20 +122,30 @@ class Group:
         self.processes.kill(agent.process)
         return now
 
-    def recover(self, agent):
-        """Starts an agent again, and whoever does not find back by itself; waits until all see each other."""
+    def restart(self, agent):
+        """Starts an agent again, which was killed or is now."""
         if agent.process.poll() is None:
             self.kill(agent)
         self.launch(agent)
+
+    def recover(self):
+        """Waits until all see each other, and starts those again that do not find back by themselves."""
         deadline = time.monotonic() + RECOVER_WITHIN
         while not self.is_joined() and time.monotonic() < deadline:
             time.sleep(0.05)
-        for lost in self.agents:
-            if not all(lost.name in other.alive for other in self.agents if other is not lost):
-                print(f"  {self.name} {lost.name} did not find back in {RECOVER_WITHIN} s, and is started again", flush=True)
-                self.kill(lost)
-                self.launch(lost)
+        for agent in self.lost():
+            how = "ended" if agent.process.poll() is not None else f"did not find back in {RECOVER_WITHIN} s"
+            print(f"  {self.name} {agent.name} {how}, and is started again; it said last:")
+            print("".join(f"    {line}\n" for line in agent.last_lines), end="", flush=True)
+            self.restart(agent)
         self.wait_joined()
+
+    def lost(self):
+        """Those who see few or have ended, and those whom one of the others does not see."""
+        is_blind = lambda agent: len(agent.alive) < len(self.agents) / 2 or agent.process.poll() is not None
+        seeing = [agent for agent in self.agents if not is_blind(agent)]
+        unseen = [agent for agent in seeing if any(agent.name not in it.alive for it in seeing if it is not agent)]
+        return [agent for agent in self.agents if is_blind(agent)] + unseen
 
     def stop(self):
         for agent in self.agents:

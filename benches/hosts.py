@@ -78,6 +78,28 @@ class Namespace:
                     return int(line.split(":")[1].split()[8])
         raise SystemExit("no lo in /proc/net/dev")
 
+    def count_sent(self, hook, ports_by_name):
+        """Counts from now on what passes a hook from or to some ports, with the headers of IP, UDP and TCP."""
+        names = [f"{name}_{protocol}" for name in ports_by_name for protocol in ("udp", "tcp")]
+        rules = [
+            f"{protocol} {end} {ports} counter name {name}_{protocol} accept"
+            for name, ports in ports_by_name.items()
+            for protocol in ("udp", "tcp")
+            for end in ("dport", "sport")
+        ]
+        family = "netdev" if "devices" in hook else "inet"
+        counters = "".join(f"counter {name} {{ }}\n" for name in names)
+        chain = "\n".join([f"type filter hook {hook};", *rules])
+        self.nft(f"table {family} sent {{\n{counters}chain sent {{\n{chain}\n}}\n}}\n")
+
+    def sent(self):
+        """Bytes counted so far, by name, as `(UDP, TCP)`."""
+        answer = json.loads(self.run(["nft", "-j", "list", "counters"]))
+        counters = [item["counter"] for item in answer["nftables"] if "counter" in item]
+        by_name = {counter["name"]: counter["bytes"] for counter in counters}
+        names = {name.rsplit("_", 1)[0] for name in by_name}
+        return {name: (by_name[f"{name}_udp"], by_name[f"{name}_tcp"]) for name in names}
+
     def close(self):
         os.close(self.fd)
 
@@ -117,26 +139,11 @@ class Network:
         return ", ".join(f'"p{index}"' for index in range(len(self.hosts)))
 
     def count(self, ports_by_name):
-        """Counts from now on what hosts send from or to each port, lost or not, with the headers of IP, UDP and TCP."""
-        rules = [
-            f"meta l4proto {{ tcp, udp }} th {end} {port} counter name {name} accept"
-            for name, port in ports_by_name.items()
-            for end in ("dport", "sport")
-        ]
-        self.bridge.nft(f"""
-            table netdev sent {{
-                {"".join(f"counter {name} {{ }}{chr(10)}" for name in ports_by_name)}
-                chain from_hosts {{
-                    type filter hook ingress devices = {{ {self.ports()} }} priority -10;
-                    {chr(10).join(rules)}
-                }}
-            }}""")
+        """Counts from now on what hosts send, lost or not."""
+        self.bridge.count_sent(f"ingress devices = {{ {self.ports()} }} priority -10", ports_by_name)
 
     def sent(self):
-        """Bytes counted so far, by name."""
-        answer = json.loads(self.bridge.run(["nft", "-j", "list", "counters"]))
-        counters = [item["counter"] for item in answer["nftables"] if "counter" in item]
-        return {counter["name"]: counter["bytes"] for counter in counters}
+        return self.bridge.sent()
 
     def lose(self, percent):
         """Loses so many of the packets that leave a host, and of those that arrive at one, from now on."""

@@ -17,6 +17,14 @@ while True:
 """
 
 
+def run_before_others():
+    """Gives the calling thread real-time priority, and what it starts none."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    except PermissionError:
+        pass  # Then the beacon shows what it costs.
+
+
 class LogReader(threading.Thread):
     """Hands over each line with the time at which it came, before anybody else on the machine may run."""
 
@@ -24,6 +32,8 @@ class LogReader(threading.Thread):
         super().__init__(daemon=True)
         self.selector = selectors.DefaultSelector()
         self.lateness, self.measuring = [], False
+        # The main thread too: while it holds Python's lock and is not on a core, this one waits with it.
+        run_before_others()
         self.start()
         beacon = processes.start([sys.executable, "-c", BEACON], stdout=subprocess.PIPE)
         self.follow(beacon.stdout, self.note_lateness)
@@ -46,10 +56,7 @@ class LogReader(threading.Thread):
         self.selector.register(pipe, selectors.EVENT_READ, [handle_line, b""])
 
     def run(self):
-        try:
-            os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-        except PermissionError:
-            pass  # Then the beacon shows what it costs.
+        run_before_others()
         while True:
             for key, _ in self.selector.select(timeout=1):
                 self.read(key)

@@ -72,6 +72,8 @@ class Bench:
     def on_lo(self):
         """What is measured in one namespace per system, with all its agents on `lo`."""
         namespaces = {system: Namespace() for system in self.systems}
+        for namespace in namespaces.values():
+            namespace.count_sent("output priority 0", {"all": f"{LO_PORT}-{LO_PORT + self.options.nodes}"})
 
         def places_of(system):
             return [Place(namespaces[system], "127.0.0.1", LO_PORT + index) for index in range(self.options.nodes)]
@@ -113,14 +115,17 @@ class Bench:
         """The window in which nothing is asked of anybody."""
         time.sleep(max(0.0, started + self.options.idle_from - time.monotonic()))
         busy, began = BusyMeter(), time.monotonic()
-        bytes_before = [group.agents[0].place.namespace.lo_bytes() for group in groups]
+        namespaces = [group.agents[0].place.namespace for group in groups]
+        bytes_before = [(namespace.lo_bytes(), namespace.sent()["all"]) for namespace in namespaces]
         cpu_before = [[cpu_seconds(pid) for pid in group.pids()] for group in groups]
         time.sleep(self.options.idle)
         seconds = time.monotonic() - began
-        for group, lo, cpu in zip(groups, bytes_before, cpu_before):
-            sent = group.agents[0].place.namespace.lo_bytes() - lo
+        for group, (lo, sent), cpu in zip(groups, bytes_before, cpu_before):
+            namespace = group.agents[0].place.namespace
+            rate = (namespace.lo_bytes() - lo) / seconds / len(group.agents)
+            self.add("idle_bytes", group.name, rate)
+            split = self.add_split("idle", group, sent, namespace.sent()["all"], seconds)
             spent = [cpu_seconds(pid) - before for pid, before in zip(group.pids(), cpu)]
-            self.add("idle_bytes", group.name, sent / seconds / len(group.agents))
             for agent, node_cpu in zip(group.agents, spent):
                 resident, anonymous = memory_mib(agent.process.pid)
                 self.add("idle_rss", group.name, resident, agent.name)
@@ -129,8 +134,15 @@ class Bench:
             self.add("idle_cpu", group.name, statistics.mean(spent) / seconds * 1000)
             gone = group.wrongly_gone(began)
             self.add("idle_gone", group.name, len(gone))
-            self.say(f"idle: {group.name} {sent / seconds / len(group.agents):.0f} B/s a node, wrongly gone: {len(gone)}")
+            self.say(f"idle: {group.name} {rate:.0f} B/s a node {split}, wrongly gone: {len(gone)}")
         self.say(f"idle: the whole machine was busy {busy.share():.0%} of the time")
+
+    def add_split(self, key, group, before, after, seconds):
+        """Adds what of the bytes was UDP and what TCP, per node and second, and says it."""
+        udp, tcp = ((now - then) / seconds / len(group.agents) for now, then in zip(after, before))
+        self.add(f"{key}_udp_bytes", group.name, udp)
+        self.add(f"{key}_tcp_bytes", group.name, tcp)
+        return f"({udp:.0f} by UDP, {tcp:.0f} by TCP)"
 
     def repeat(self, groups, count, once):
         """Does something to one agent of each group, and brings it back; again, with others."""
@@ -139,7 +151,9 @@ class Bench:
             victim = self.victim(groups)
             once(groups, victim, f"{number}: n{victim}")
             for group in groups:
-                group.recover(group.agents[victim])
+                group.restart(group.agents[victim])
+            for group in groups:
+                group.recover()
 
     def victim(self, groups):
         """One that all hold alive, that died not before, and that is not the seed, whom others join through."""
@@ -254,15 +268,16 @@ class Bench:
             after, seconds = network.sent(), time.monotonic() - began
             for group in groups:
                 name = "meshnode" if group.name == "meshnode" else "peer"
-                sent = (after[name] - before[name]) / seconds / len(group.agents)
+                sent = (sum(after[name]) - sum(before[name])) / seconds / len(group.agents)
+                split = self.add_split("loss", group, before[name], after[name], seconds)
                 gone = group.wrongly_gone(began)
                 told = sum(1 for when, _, _ in group.deaths if when >= began)
                 self.add("loss_bytes", group.name, sent)
                 self.add("loss_gone", group.name, len(gone))
                 self.add("loss_gone_told", group.name, told)
-                self.say(f"loss: {group.name} {sent:.0f} B/s a node; wrongly gone: {len(gone)}, told {told} times")
+                self.say(f"loss: {group.name} {sent:.0f} B/s a node {split}; wrongly gone: {len(gone)}, told {told} times")
         for group in groups:
-            group.recover(group.agents[-1])
+            group.recover()
 
 
 def arguments():

@@ -5,6 +5,7 @@
 
 pub mod checkers;
 pub mod cluster;
+pub mod explore;
 pub mod latency;
 pub mod measure;
 pub mod meter;
@@ -12,7 +13,9 @@ pub mod model;
 pub mod network;
 pub mod options;
 pub mod play;
+pub mod plot;
 pub mod queue;
+pub mod run;
 pub mod scenario;
 pub mod script;
 pub mod store;

@@ -46,8 +46,8 @@ pub struct Sighting {
 /// What can be held of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sight {
-    /// It is suspected.
-    Suspected,
+    /// It does not answer, or somebody says so.
+    Doubted,
     /// It is dead.
     Dead,
     /// It left.
@@ -76,6 +76,7 @@ pub struct Death {
 pub struct Meter {
     sent: Vec<Sent>,
     watched: BTreeSet<usize>,
+    ignored: BTreeSet<usize>,
     sightings: Vec<Sighting>,
     /// Who is held dead by whom: (subject, observer).
     dead: BTreeSet<(usize, usize)>,
@@ -89,6 +90,11 @@ impl Meter {
     /// Notes everything that is held of these nodes from now on.
     pub fn watch(&mut self, subjects: &[usize]) {
         self.watched.extend(subjects);
+    }
+
+    /// What these nodes hold of others does not count from now on.
+    pub fn ignore(&mut self, observers: &[usize]) {
+        self.ignored.extend(observers);
     }
 
     /// Forgets what was counted and noted.
@@ -162,6 +168,9 @@ impl Meter {
     pub fn sight(&mut self, sighting: Sighting) {
         let Sighting { at, observer, subject, what } = sighting;
         self.mix(observer as u64 ^ (subject as u64) << 32);
+        if self.ignored.contains(&observer) {
+            return;
+        }
         match what {
             Sight::Dead => {
                 let is_new = self.dead.range((subject, 0)..=(subject, usize::MAX)).next().is_none();
@@ -173,7 +182,7 @@ impl Meter {
             Sight::Refuted | Sight::Left => {
                 self.dead.remove(&(subject, observer));
             }
-            Sight::Suspected | Sight::Unroutable | Sight::Routable | Sight::Changed => {}
+            Sight::Doubted | Sight::Unroutable | Sight::Routable | Sight::Changed => {}
         }
         if self.watched.contains(&subject) {
             self.sightings.push(sighting);

@@ -49,6 +49,8 @@ pub enum Mark {
     Slow,
     /// It loses more than the network does.
     Lossy,
+    /// It died so often that it lets itself be held dead for a while.
+    Damped,
 }
 
 /// Whether a node runs.
@@ -170,6 +172,18 @@ impl Model {
             && !self.copies.contains(&node)
             && now.since(truth.well_since.max(self.rewired)) >= grace
             && cut * 4 <= self.nodes.len()
+    }
+
+    /// More than a quarter of those who could tell whether a node lives have trouble of their own.
+    pub fn is_among_the_sick(&self, node: usize, now: Instant, grace: Duration) -> bool {
+        let part = self.up_and_stopped().filter(|&other| self.part_of(other) == self.part_of(node));
+        let (well, sick): (Vec<usize>, Vec<usize>) =
+            part.partition(|&other| self.is_beyond_doubt(other, now, grace));
+        sick.len() * 4 > well.len() + sick.len()
+    }
+
+    fn up_and_stopped(&self) -> impl Iterator<Item = usize> {
+        self.in_state(State::Up).chain(self.in_state(State::Paused))
     }
 
     /// Both are in one part of the network, and neither way between them is cut.

@@ -102,6 +102,8 @@ pub enum Stream {
     Boots,
     /// Which nodes the script picks.
     Script,
+    /// What `explore` lets happen.
+    Schedule,
 }
 
 /// The generator of one stream of a seed.

@@ -186,6 +186,15 @@ impl Election {
         }
     }
 
+    /// This node stood still: it leads no more, and holds back anew before it leads again.
+    pub fn handle_pause(&mut self, now: Instant) {
+        if matches!(self.state, State::Leading { .. }) {
+            self.outputs.push_back(Output::StepDown);
+        }
+        self.state = State::Idle;
+        self.decide(now);
+    }
+
     /// Time passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.state {

@@ -98,6 +98,8 @@ pub enum Output {
     },
     /// A peer holds the same as this node.
     Matched(IdHash),
+    /// A comparison with a peer came to its end.
+    Compared(IdHash),
     /// A manifest was refused.
     Refused(String),
 }
@@ -224,6 +226,11 @@ impl Gossip {
         } else {
             self.finish_fetch(token, reply, now);
         }
+    }
+
+    /// This node stood still: whoever compared with it has given up.
+    pub fn handle_pause(&mut self) {
+        self.session = None;
     }
 
     /// Time passed.

@@ -42,7 +42,7 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 impl Gossip {
     /// Compares with `peer`, unless a session is running.
     pub fn start_sync(&mut self, peer: Peer, now: Instant) {
-        if self.session.as_ref().is_some_and(|session| now.since(session.began) < SESSION_TIMEOUT) {
+        if self.is_comparing(now) {
             return;
         }
         self.next_full_compare = now + FULL_COMPARE_INTERVAL;
@@ -50,6 +50,11 @@ impl Gossip {
         let token = self.ask_digest(peer, 0);
         let (to_fetch, to_push) = (Vec::new(), Vec::new());
         self.session = Some(Session { peer, token, next_bucket: 0, to_fetch, to_push, began: now });
+    }
+
+    /// Whether a session is running.
+    pub fn is_comparing(&self, now: Instant) -> bool {
+        self.session.as_ref().is_some_and(|session| now.since(session.began) < SESSION_TIMEOUT)
     }
 
     fn ask_digest(&mut self, peer: Peer, first_bucket: u32) -> Token {
@@ -97,6 +102,7 @@ impl Gossip {
         } else if (session.next_bucket as usize) < BUCKETS {
             self.ask_digest(peer, session.next_bucket)
         } else {
+            self.outputs.push_back(Output::Compared(peer.hash()));
             return;
         };
         self.session = Some(session);

@@ -108,7 +108,7 @@ fn apply(gossip: &mut Gossip, output: &Output) {
                     .set(id.hash(), Some(&Leaf { id: *id, version: *version, state: *state, seq, since }));
             }
         }
-        Output::Ask { .. } | Output::Matched(_) | Output::Refused(_) => {}
+        Output::Ask { .. } | Output::Matched(_) | Output::Compared(_) | Output::Refused(_) => {}
     }
 }
 

@@ -31,7 +31,8 @@ impl Membership {
         let id = member.id;
         let is_reachable = member.claim.status == Status::Alive && member.addr.is_some();
         let is_open = is_reachable && !self.accusations.contains_key(&subject);
-        if !is_open || !self.may_accuse || self.leaving.is_some() || self.is_self_suspecting(now) {
+        let is_closed = !self.may_accuse || self.holds_accusations || self.leaving.is_some();
+        if !is_open || is_closed || self.is_self_suspecting(now) {
             return;
         }
         if self.accusations.len() >= MAX_ACCUSATIONS || !self.budget.take(now) {

@@ -29,5 +29,9 @@ impl Membership {
         self.turns.begin();
         self.joining.met = true;
         self.dissemination = Dissemination::default();
+        self.turns.begin();
+        if self.may_accuse {
+            self.refresh_watchers(now);
+        }
     }
 }

@@ -114,7 +114,8 @@ impl Membership {
     fn challenge_boot(&mut self, member: IdHash, addr: SocketAddr, now: Instant) {
         let token = self.rng.next_u64();
         if self.clones.handle_challenge(token, member, addr, now) {
-            let ping = Ping { token, target: member.0, ..Ping::default() };
+            let next_turn_ms = self.promise(member, now);
+            let ping = Ping { token, target: member.0, next_turn_ms, ..Ping::default() };
             self.send(Destination::Member { id: member, addr }, Some(Body::Ping(ping)));
         }
     }

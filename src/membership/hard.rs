@@ -52,8 +52,11 @@ pub(super) type Endings = BTreeMap<IdHash, Ending>;
 impl Membership {
     /// The watch link to a member broke without a goodbye.
     pub fn handle_link_lost(&mut self, subject: IdHash, now: Instant) {
-        let is_open = self.detector.has_witnesses() && self.may_accuse && self.leaving.is_none();
-        if !is_open || !self.members.get(&subject).is_some_and(super::Member::is_live) {
+        let is_open = self.may_accuse && !self.holds_accusations && self.leaving.is_none();
+        if !is_open
+            || !self.detector.has_witnesses()
+            || !self.members.get(&subject).is_some_and(super::Member::is_live)
+        {
             return;
         }
         if let Some(id) = self.members.get(&subject).map(|member| member.id) {

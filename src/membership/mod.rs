@@ -135,6 +135,8 @@ pub struct Membership {
     detector: Detector,
     addr: Option<SocketAddr>,
     may_accuse: bool,
+    /// After a pause of this node, until it knows the mesh again.
+    holds_accusations: bool,
     rounds: BTreeMap<u64, Round>,
     relays: Relays,
     challenges: Challenges,
@@ -186,6 +188,7 @@ impl Membership {
             detector,
             addr,
             may_accuse: false,
+            holds_accusations: false,
             rounds: BTreeMap::new(),
             relays: Relays::new(),
             challenges: Challenges::default(),
@@ -285,6 +288,11 @@ impl Membership {
     /// Whether this node doubts itself, because most of what it looks at is silent.
     pub const fn is_isolated(&self) -> bool {
         self.is_isolated
+    }
+
+    /// Whether nobody is accused for now, as this node stood still and may be wrong about everybody.
+    pub const fn hold_accusations(&mut self, holds: bool) {
+        self.holds_accusations = holds;
     }
 
     /// The node took a higher epoch, because the mesh knew one.

@@ -208,7 +208,7 @@ impl Membership {
         let why = format!("no ack to a ping, {asked} others asked, {nacks} of them got none either");
         if self.detector.has_witnesses() {
             self.accuse(target, &why, now);
-        } else {
+        } else if !self.holds_accusations {
             let id = self.members.get(&target).map(|member| member.id);
             id.into_iter().for_each(|id| self.evidence(id, why.clone(), None));
             self.suspect(target, 0, now);

@@ -15,7 +15,7 @@ pub(super) const TURN: Duration = Duration::from_nanos(1_333_333_333);
 const EXCUSED: Duration = Duration::from_nanos(8 * 1_333_333_333);
 
 /// A turn may be this late before it counts as missed.
-const GRACE: Duration = Duration::from_millis(150);
+const GRACE: Duration = Duration::from_millis(100);
 
 /// Watch links follow changes of who is watched after this long, so that many changes are one.
 const WATCH_AFTER: Duration = Duration::from_millis(50);

@@ -271,6 +271,8 @@ pub enum Event {
         /// This one went silent; otherwise the other one is told to.
         gives_way: bool,
     },
+    /// This node stood still for about this long; zero when it slept for a time that its clock did not count.
+    Paused(Duration),
     /// This node died too often, and lets itself be held dead for a while (true), or comes back (false).
     Damped(bool),
     /// How evidence about a member came and went, for `why`.

@@ -14,6 +14,7 @@ mod packets;
 mod pump;
 mod snapshot;
 mod standing;
+mod suspend;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ use gate::Gate;
 use links::Pending;
 use own::OwnManifest;
 use standing::Roster;
+use suspend::Refresh;
 
 /// Addresses of members are written down this often, when they changed.
 const PERSIST_PEERS_INTERVAL: Duration = Duration::from_secs(10);
@@ -92,6 +94,9 @@ pub struct Mesh {
     next_request: u64,
     persist_peers_at: Option<Instant>,
     roster: Roster,
+    /// When something was last handled, to notice that the node stood still.
+    last_handled: Instant,
+    refresh: Option<Refresh>,
     view: Option<Arc<View>>,
     view_version: u64,
     outputs: VecDeque<Output>,
@@ -151,6 +156,8 @@ impl Mesh {
             next_request: 0,
             persist_peers_at: None,
             roster: Roster::new(now),
+            last_handled: now,
+            refresh: None,
             view: None,
             view_version: 0,
             outputs: VecDeque::new(),
@@ -171,6 +178,7 @@ impl Mesh {
             }
             return;
         }
+        self.look_for_a_pause(now);
         match input {
             Input::Tick => self.handle_tick(now),
             Input::Datagram { source, bytes } => self.handle_datagram(source, &bytes, now),
@@ -182,7 +190,7 @@ impl Mesh {
             Input::LinkLost { peer } => self.membership.handle_link_lost(peer.hash(), now),
             Input::Connected { id, outcome } => self.handle_connected(id, outcome, now),
             Input::Admitted { peer, boot_nonce } => self.membership.handle_admitted(peer, boot_nonce, now),
-            Input::Slept => self.membership.handle_pause(now),
+            Input::Slept => self.handle_pause(Duration::ZERO, now),
             Input::Local(change) => self.handle_local(change, now),
             Input::Leave => self.membership.leave(now),
         }
@@ -208,6 +216,7 @@ impl Mesh {
             self.gate.poll_timeout(),
             self.own.poll_timeout(),
             self.roster.poll_timeout(),
+            self.refresh.as_ref().map(|refresh| refresh.poll_timeout(self.last_handled)),
             self.store_failed_until,
             self.persist_peers_at,
         ];

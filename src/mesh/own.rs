@@ -51,6 +51,12 @@ impl OwnManifest {
         self.is_touched = true;
     }
 
+    /// What changed is not to wait.
+    pub(super) const fn hurry(&mut self, now: Instant) {
+        self.is_touched = true;
+        self.not_before = now;
+    }
+
     pub(super) fn raise_epoch(&mut self, epoch: u64) {
         self.version = ManifestVersion { epoch, seq: 0 };
         self.published = None;
@@ -186,8 +192,8 @@ impl Mesh {
             max_writes_per_day: config.store.max_writes_per_day,
             standing: Standing {
                 priority: config.leader_priority,
-                // Before the gate a node does not know whom it would preempt; a draining one is about to go.
-                offers: offers && self.is_fit() && !self.draining,
+                // Unfit, or after a pause, a node does not know whom it would preempt; a draining one is about to go.
+                offers: offers && self.is_fit() && self.refresh.is_none() && !self.draining,
                 store_id: config.store.id,
                 store_remote: config.store.remote,
                 store_ok: self.store_failed_until.is_none(),

@@ -19,13 +19,14 @@ const MANIFEST_FRAMING: usize = 4;
 
 impl Mesh {
     pub(super) fn handle_datagram(&mut self, source: SocketAddr, bytes: &[u8], now: Instant) {
-        let packet = match Packet::decode(bytes) {
+        let mut packet = match Packet::decode(bytes) {
             Ok(packet) => packet,
             Err(error) => {
                 self.event(Event::Refused { what: Refused::Packet, reason: error.to_string() });
                 return;
             }
         };
+        packet.spell_out(self.hash.0);
         let from = IdHash(packet.from);
         for manifest in &packet.manifests {
             self.gossip.handle_manifest(manifest, Duration::ZERO, now);
@@ -117,9 +118,10 @@ impl Mesh {
             Destination::Address(_) | Destination::Seed(_) => None,
         };
         // A Join goes to a stranger, who learns from its own questions.
-        if recipient.is_some() {
+        if let Some(recipient) = recipient {
+            packet.abbreviate(recipient.0);
             let budget = MAX_PACKET_LEN - packet.encoded_len();
-            packet.facts.extend(self.membership.facts_for(recipient, budget));
+            packet.facts.extend(self.membership.facts_for(Some(recipient), budget));
             let left = MAX_PACKET_LEN - packet.encoded_len();
             packet.manifests = self.manifests_for(&packet.facts, left, now);
         }

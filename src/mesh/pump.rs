@@ -21,6 +21,7 @@ impl Mesh {
             self.pump_membership(now);
             self.pump_gossip(now);
             self.pump_prober();
+            self.refresh_after_pause(now);
             self.open_gate(now);
             self.refresh_roster(now);
             self.pump_election(now);
@@ -104,6 +105,7 @@ impl Mesh {
                     self.take_claim(id, version, state, age, teller, now);
                 }
                 gossip::Output::Matched(peer) => self.gate.note_match(peer),
+                gossip::Output::Compared(peer) => self.note_compared(peer),
                 gossip::Output::Refused(reason) => {
                     self.event(Event::Refused { what: Refused::Manifest, reason });
                 }
@@ -170,7 +172,7 @@ impl Mesh {
         }
     }
 
-    fn pump_election(&mut self, now: Instant) {
+    pub(super) fn pump_election(&mut self, now: Instant) {
         while let Some(output) = self.election.poll_output() {
             use election::Output as Out;
             match output {

@@ -256,6 +256,7 @@ const fn event_kind(event: &Event) -> &'static str {
         Event::EpochBehind { .. } => "epoch_behind",
         Event::Cloned { .. } => "cloned",
         Event::Damped(_) => "damped",
+        Event::Paused(_) => "paused",
         Event::Evidence { .. } => "evidence",
     }
 }

@@ -60,6 +60,9 @@ pub(super) fn event(event: &Event, view: &View, joins: &Joins<'_>) {
             epoch,
             "another process runs with a copy of this node's identity; it is the older one, and was told to be silent"
         ),
+        Event::Paused(late) => {
+            tracing::warn!(?late, "this node stood still; it looks around before it accuses or leads again");
+        }
         Event::Damped(true) => {
             tracing::warn!("this node died too often; it lets itself be held dead for a while")
         }

@@ -81,7 +81,7 @@ pub struct Ping {
     /// Random; the answer echoes it.
     #[prost(fixed64, tag = "1")]
     pub token: u64,
-    /// Hash of the id of the node that is pinged.
+    /// Hash of the id of the node that is pinged; 0 is the recipient, for whom alone the datagram is sealed.
     #[prost(fixed64, tag = "2")]
     pub target: u64,
     /// The epoch at which the sender knows it.
@@ -101,7 +101,7 @@ pub struct Ack {
     /// The token of the ping (of the ping-req, when forwarded).
     #[prost(fixed64, tag = "1")]
     pub token: u64,
-    /// Hash of the target's id.
+    /// Hash of the target's id; 0 is the sender, at the epoch and incarnation of the packet.
     #[prost(fixed64, tag = "2")]
     pub target: u64,
     /// The target's epoch.
@@ -242,6 +242,33 @@ pub struct Election {
 }
 
 impl Packet {
+    /// Leaves out what the recipient knows anyway: pings and acks are most of all traffic.
+    pub fn abbreviate(&mut self, recipient: u64) {
+        match &mut self.body {
+            Some(Body::Ping(ping)) if ping.target == recipient => ping.target = 0,
+            Some(Body::Ack(ack))
+                if ack.target == self.from
+                    && ack.target_epoch == self.epoch
+                    && ack.target_incarnation == self.incarnation =>
+            {
+                (ack.target, ack.target_epoch, ack.target_incarnation) = (0, 0, 0);
+            }
+            _ => {}
+        }
+    }
+
+    /// Puts in what [`Packet::abbreviate`] left out.
+    pub fn spell_out(&mut self, recipient: u64) {
+        match &mut self.body {
+            Some(Body::Ping(ping)) if ping.target == 0 => ping.target = recipient,
+            Some(Body::Ack(ack)) if ack.target == 0 => {
+                (ack.target, ack.target_epoch, ack.target_incarnation) =
+                    (self.from, self.epoch, self.incarnation);
+            }
+            _ => {}
+        }
+    }
+
     /// Decodes the plaintext of a datagram.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let packet: Self = super::decode(bytes, "packet", MAX_PACKET_LEN)?;

@@ -28,7 +28,8 @@ impl FalseDeaths {
         self.healthy
     }
 
-    /// How often a node came to hold dead one that lived, and was stopped, starved, slow, lossy or cut off.
+    /// How often a node came to hold dead one that lived, and was stopped, starved, slow, lossy or cut off, or among too
+    /// many such nodes for anybody to tell.
     pub const fn marked(&self) -> u64 {
         self.marked
     }
@@ -48,7 +49,8 @@ impl FalseDeaths {
                 continue;
             }
             let is_healthy = seen.model.is_beyond_doubt(subject, seen.at, GRACE)
-                && seen.model.hear_each_other(seen.observer, subject);
+                && seen.model.hear_each_other(seen.observer, subject)
+                && !seen.model.is_among_the_sick(subject, seen.at, GRACE);
             if !is_healthy {
                 self.marked += 1;
                 continue;

@@ -40,6 +40,20 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Convergence => "convergence",
+            Self::Leadership => "leadership",
+            Self::Resurrection => "resurrection",
+            Self::Incarnation => "incarnation",
+            Self::Bounds => "bounds",
+            Self::FalseDeath => "false-death",
+            Self::Preemption => "preemption",
+            Self::Budget => "budget",
+        }
+    }
+
     /// The exit code of `meshsim run`.
     pub const fn exit_code(self) -> u8 {
         match self {

@@ -20,6 +20,7 @@ pub(super) fn event(event: &Event, model: &Model) -> String {
         Event::Suspect { subject, accuser: None } => format!("suspects {}", name(subject)),
         Event::Dead(id) => format!("holds {} dead", name(id)),
         Event::Left(id) => format!("sees {} leave", name(id)),
+        Event::Paused(span) => format!("stood still for {span:?}"),
         Event::Isolated(is_isolated) => format!("doubts itself: {is_isolated}"),
         Event::Unroutable(id) => format!("sees {} become unroutable", name(id)),
         Event::Routable(id) => format!("sees {} become routable", name(id)),
@@ -106,7 +107,7 @@ fn about(fact: &Fact, model: &Model) -> String {
         FactKind::Joined => format!("{subject} joined ({epoch}, {incarnation})"),
         FactKind::Manifest => format!("{subject} manifest ({epoch}, {incarnation})"),
         FactKind::Unroutable => format!("{subject} unroutable {value}"),
-        FactKind::Cloned => format!("{subject} cloned at {epoch} and {incarnation}"),
+        FactKind::Cloned => format!("{subject} runs twice, the lower at {epoch}"),
         FactKind::Load => format!("{subject} load {value}"),
         FactKind::Coordinator => format!("{subject} leads in term {value}"),
     }

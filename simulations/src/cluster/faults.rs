@@ -215,7 +215,9 @@ impl Cluster {
         self.nodes[node].process = None;
         self.checkers.forget(node);
         self.model.set_state(node, state, self.now);
-        self.model.set_mark(node, Mark::Starved, false, self.now);
+        for mark in [Mark::Starved, Mark::Damped] {
+            self.model.set_mark(node, mark, false, self.now);
+        }
         self.close_links(node, ending == Ending::Goodbye);
         if self.nodes[node].host != Host::Up {
             return;

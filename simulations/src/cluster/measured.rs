@@ -96,7 +96,7 @@ impl Cluster {
 
     pub(super) fn sight(&mut self, observer: usize, event: &Event) {
         let (subject, what) = match event {
-            Event::Suspect { subject, .. } => (subject, Sight::Suspected),
+            Event::Evidence { subject, .. } => (subject, Sight::Doubted),
             Event::Dead(subject) => (subject, Sight::Dead),
             Event::Left(subject) => (subject, Sight::Left),
             Event::Refuted(subject) => (subject, Sight::Refuted),
@@ -112,10 +112,11 @@ impl Cluster {
             | Event::ManifestTooLarge(_)
             | Event::StoresDiffer
             | Event::EpochBehind { .. }
-            | Event::Cloned { .. }
             | Event::Isolated(_)
+            | Event::Paused(_)
             | Event::Damped(_)
-            | Event::Evidence { .. } => return,
+            | Event::Cloned { .. }
+            | Event::Suspect { .. } => return,
         };
         let at = self.now;
         if let (Some(meter), Some(subject)) = (&mut self.meter, self.model.index_of(subject)) {

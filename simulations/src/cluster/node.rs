@@ -167,6 +167,7 @@ impl Node {
     pub(super) fn copy(&self, index: usize) -> Self {
         Self {
             identity: self.identity.clone(),
+            hash: self.hash,
             addr: address(index),
             services: self.services.clone(),
             disk: self.disk.clone(),

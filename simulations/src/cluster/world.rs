@@ -13,7 +13,7 @@ use super::faults::Ending;
 use super::links::Exchange;
 use super::{Cluster, Happening, TICK, explain, node};
 use crate::checkers::{Kind, Violation};
-use crate::model::State;
+use crate::model::{Mark, State};
 use crate::trace::Who;
 
 /// How long a health check takes.
@@ -245,8 +245,11 @@ impl Cluster {
             let epoch = known.saturating_add(1);
             self.queue.push(self.now + REBOOT, Happening::Raised { node, boot, epoch });
         }
-        if let Event::Cloned { .. } = event {
+        if let Event::Cloned { gives_way: true, .. } = event {
             self.model.set_state(node, State::Silenced, self.now);
+        }
+        if let Event::Damped(is_damped) = event {
+            self.model.set_mark(node, Mark::Damped, *is_damped, self.now);
         }
     }
 }

@@ -3,7 +3,7 @@
 use meshnode::time::Duration;
 use rand::RngExt as _;
 
-use super::finding::{Finding, Unit};
+use super::finding::{Finding, Unit, count_as_f64};
 use super::setting::Setting;
 use crate::checkers::Violation;
 use crate::options::{Stream, generator};
@@ -19,26 +19,34 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The sizes of all views at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Sizes {
+struct Sizes {
     /// Seconds since the start.
-    pub(super) at: f64,
+    at: f64,
     /// The smallest view of a node that runs.
-    pub(super) least: usize,
+    least: usize,
     /// The one in the middle.
-    pub(super) median: usize,
+    median: usize,
     /// The largest view.
-    pub(super) most: usize,
+    most: usize,
 }
 
 /// When everybody knows everybody, counted from the first start.
 pub(super) fn measure(setting: &Setting) -> Result<Vec<Finding>, Violation> {
     let sizes = sizes(setting)?;
     let whole = sizes.last().filter(|last| last.least == setting.nodes).map_or(f64::INFINITY, |last| last.at);
-    Ok(vec![Finding::new("bootstrap: all know all", setting, Unit::Seconds).with([whole])])
+    let curve =
+        |size: fn(&Sizes) -> usize| sizes.iter().map(|one| (one.at, count_as_f64(size(one)))).collect();
+    let finding = Finding::new("bootstrap: all know all", setting, Unit::Seconds).with([whole]);
+    let curves = vec![
+        ("smallest", curve(|one| one.least)),
+        ("middle", curve(|one| one.median)),
+        ("largest", curve(|one| one.most)),
+    ];
+    Ok(vec![Finding { curves, ..finding }])
 }
 
 /// The sizes of the views until everybody knows everybody.
-pub(super) fn sizes(setting: &Setting) -> Result<Vec<Sizes>, Violation> {
+fn sizes(setting: &Setting) -> Result<Vec<Sizes>, Violation> {
     let mut cluster = setting.off();
     let mut script = generator(setting.seed, Stream::Script);
     let mut starts: Vec<(Duration, usize)> =

@@ -7,11 +7,18 @@ use super::setting::Setting;
 use crate::checkers::Violation;
 
 /// How long one run lasts.
-pub(super) const SPAN: Duration = Duration::from_secs(900);
+const SPAN: Duration = Duration::from_secs(900);
 
 /// The node-hours of one run.
-pub(super) fn hours(nodes: usize) -> f64 {
+fn hours(nodes: usize) -> f64 {
     count_as_f64(nodes) * SPAN.as_secs_f64() / 3_600.0
+}
+
+/// How many runs give so many node-hours.
+pub(super) fn runs(nodes: usize, wanted: f64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of runs")]
+    let runs = (wanted / hours(nodes)).ceil() as u64;
+    runs.max(1)
 }
 
 /// Counts deaths; everybody lives.

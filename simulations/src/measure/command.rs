@@ -1,9 +1,10 @@
 //! `meshsim measure`: which measures, under which settings, and how the findings are shown.
 
-use std::io::{self, Write as _};
-use std::thread;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 
-use super::{Job, Measure, Mode, Setting, calm, table};
+use super::{Finding, Job, Measure, Mode, Setting, calm, figure, jobs, table};
 use crate::checkers::Violation;
 use crate::latency::Latency;
 
@@ -35,11 +36,14 @@ pub struct MeasureArgs {
     #[arg(long, value_name = "HOURS")]
     node_hours: Option<f64>,
     /// Runs at the same time.
-    #[arg(long, default_value_t = cores())]
+    #[arg(long, default_value_t = jobs::cores())]
     threads: usize,
     /// A JSON object a line, for scripts.
     #[arg(long)]
     json: bool,
+    /// Draw the first of the measures into this file; not all of them have something to draw.
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
 }
 
 impl MeasureArgs {
@@ -49,13 +53,19 @@ impl MeasureArgs {
             Ok(findings) => findings,
             Err(violation) => return Ok(Err(violation)),
         };
-        let mut out = io::stdout().lock();
-        if self.json {
-            findings.iter().try_for_each(|finding| writeln!(out, "{}", finding.json()))?;
-        } else {
-            write!(out, "{}", table::text(&findings, &self.modes()))?;
-        }
+        self.draw(&findings)?;
+        table::print(&findings, &self.modes(), self.json, &mut io::stdout().lock())?;
         Ok(Ok(()))
+    }
+
+    fn draw(&self, findings: &[Finding]) -> io::Result<()> {
+        let Some(path) = &self.plot else { return Ok(()) };
+        let Some(chart) = self.measures.first().and_then(|measure| figure::chart(*measure, findings)) else {
+            return Err(io::Error::other("--plot: this measure has nothing to draw"));
+        };
+        fs::write(path, chart.svg()).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot write --plot {}: {error}", path.display()))
+        })
     }
 
     fn modes(&self) -> Vec<Mode> {
@@ -80,13 +90,8 @@ impl MeasureArgs {
     }
 
     fn runs(&self, nodes: usize) -> u64 {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of runs")]
-        self.node_hours.map_or(self.seeds, |hours| (hours / calm::hours(nodes)).ceil() as u64)
+        self.node_hours.map_or(self.seeds, |hours| calm::runs(nodes, hours))
     }
-}
-
-fn cores() -> usize {
-    thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn nodes(text: &str) -> Result<usize, String> {

@@ -1,4 +1,4 @@
-//! Crashes: when the first one suspects, when the first one is sure, and when all survivors know.
+//! Crashes: when the first one has evidence, when the first one is sure, and when all survivors know.
 
 use meshnode::time::{Duration, Instant};
 use rand::RngExt as _;
@@ -36,6 +36,32 @@ pub(super) enum Fault {
     Process,
 }
 
+impl Fault {
+    const fn names(self) -> [&'static str; 5] {
+        match self {
+            Self::Host => [
+                "silent host: first evidence",
+                "silent host: first to know",
+                "silent host: each knows",
+                "silent host: 99.9 % know",
+                "silent host: all know",
+            ],
+            Self::Process => [
+                "killed process: first evidence",
+                "killed process: first to know",
+                "killed process: each knows",
+                "killed process: 99.9 % know",
+                "killed process: all know",
+            ],
+        }
+    }
+
+    /// The measure that has a number for each survivor.
+    pub(super) const fn measure_of_each(self) -> &'static str {
+        self.names()[2]
+    }
+}
+
 /// When somebody who is down came to be known as such.
 pub(super) fn measure(fault: Fault, setting: &Setting) -> Result<Vec<Finding>, Violation> {
     let mut cluster = setting.converged()?;
@@ -48,32 +74,16 @@ pub(super) fn measure(fault: Fault, setting: &Setting) -> Result<Vec<Finding>, V
             move |(victim, at): &(usize, Instant)| Spread::of(sightings, *victim, &[what], *at, is_survivor);
         crashes.iter().map(of).collect::<Vec<_>>()
     };
-    let (suspected, dead) = (spreads(Sight::Suspected), spreads(Sight::Dead));
-    let [suspicion, death, most, all] = names(fault);
+    let (doubted, dead) = (spreads(Sight::Doubted), spreads(Sight::Dead));
+    let [evidence, death, each, most, all] = fault.names();
     let finding = |measure| Finding::new(measure, setting, Unit::Seconds);
     Ok(vec![
-        finding(suspicion).with(suspected.iter().map(Spread::first)),
+        finding(evidence).with(doubted.iter().map(Spread::first)),
         finding(death).with(dead.iter().map(Spread::first)),
+        finding(each).with(dead.iter().flat_map(|dead| dead.each(survivors))),
         finding(most).with(dead.iter().map(|dead| dead.reached(0.999, survivors))),
         finding(all).with(dead.iter().map(|dead| dead.reached(1.0, survivors))),
     ])
-}
-
-const fn names(fault: Fault) -> [&'static str; 4] {
-    match fault {
-        Fault::Host => [
-            "silent host: first suspicion",
-            "silent host: first to know",
-            "silent host: 99.9 % know",
-            "silent host: all know",
-        ],
-        Fault::Process => [
-            "killed process: first suspicion",
-            "killed process: first to know",
-            "killed process: 99.9 % know",
-            "killed process: all know",
-        ],
-    }
 }
 
 /// Lets the victims crash, each at a moment of its own, and runs until all survivors know.

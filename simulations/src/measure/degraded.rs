@@ -72,6 +72,8 @@ pub(super) fn measure(ill: Ill, setting: &Setting) -> Result<Vec<Finding>, Viola
     cluster.run(WARM_UP)?;
     if let Some(meter) = cluster.meter_mut() {
         meter.watch(&bad);
+        // Who hears nobody comes to hold everybody dead, and is right to.
+        meter.ignore(&bad);
     }
     let since = cluster.now();
     bad.iter().for_each(|node| cluster.lose_at(*node, ill.losses()));

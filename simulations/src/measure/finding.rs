@@ -32,13 +32,15 @@ pub struct Finding {
     pub values: Vec<f64>,
     /// For counts: the node-hours that were watched.
     pub hours: f64,
+    /// How something went over time, for the first seed.
+    pub curves: Vec<(&'static str, Vec<(f64, f64)>)>,
 }
 
 impl Finding {
     /// A finding without numbers.
     pub const fn new(measure: &'static str, setting: &Setting, unit: Unit) -> Self {
         let Setting { nodes, loss, mode, .. } = *setting;
-        Self { measure, nodes, loss, mode, unit, values: Vec::new(), hours: 0.0 }
+        Self { measure, nodes, loss, mode, unit, values: Vec::new(), hours: 0.0, curves: Vec::new() }
     }
 
     /// With these numbers.

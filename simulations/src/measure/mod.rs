@@ -3,15 +3,17 @@
 //! Each measure is played under every setting that was asked for (nodes, loss, detector), once for each seed; runs
 //! share nothing, so they use all cores. What comes out is a [`Finding`] per measure and setting.
 
+mod bench;
 mod bootstrap;
 mod calm;
 mod command;
 mod crash;
 mod degraded;
-mod fact;
+mod figure;
 mod finding;
 mod idle;
-mod jobs;
+pub(crate) mod jobs;
+mod news;
 mod pause;
 mod setting;
 mod speed;
@@ -20,6 +22,7 @@ mod starved;
 mod table;
 mod targets;
 
+pub use bench::BenchArgs;
 pub use command::MeasureArgs;
 pub use finding::{Finding, Unit};
 pub use setting::{Mode, Setting};
@@ -63,7 +66,7 @@ impl Measure {
         match self {
             Self::Host => crash::measure(crash::Fault::Host, setting),
             Self::Process => crash::measure(crash::Fault::Process, setting),
-            Self::News => fact::measure(setting),
+            Self::News => news::measure(setting),
             Self::Bootstrap => bootstrap::measure(setting),
             Self::Idle => idle::measure(setting),
             Self::Calm => calm::measure(setting),

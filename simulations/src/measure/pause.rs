@@ -29,13 +29,13 @@ pub(super) fn measure(setting: &Setting) -> Result<Vec<Finding>, Violation> {
     cluster.pause(victim, STOPPED);
     cluster.run(STOPPED - Duration::from_secs(1))?;
     let sightings = cluster.meter().map_or(&[][..], |meter| meter.sightings());
-    let reached = |what: &[Sight]| {
-        Spread::of(sightings, victim, what, since, |observer| observer != victim)
-            .reached(1.0, setting.nodes - 1)
-    };
+    let counts = |observer: usize| observer != victim;
+    let (avoided, _) = Spread::avoided(sightings, victim, since, cluster.now(), counts);
+    let dead = Spread::of(sightings, victim, &[Sight::Dead], since, counts);
+    let others = setting.nodes - 1;
     let finding = |measure| Finding::new(measure, setting, Unit::Seconds);
     Ok(vec![
-        finding("stopped process: unroutable everywhere").with([reached(&[Sight::Unroutable, Sight::Dead])]),
-        finding("stopped process: dead everywhere").with([reached(&[Sight::Dead])]),
+        finding("stopped process: unroutable everywhere").with([avoided.reached(1.0, others)]),
+        finding("stopped process: dead everywhere").with([dead.reached(1.0, others)]),
     ])
 }

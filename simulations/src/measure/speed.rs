@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use meshnode::time::Duration;
 
-use super::finding::{Finding, Unit};
+use super::finding::{Finding, Unit, count_as_f64};
 use super::setting::Setting;
 use crate::checkers::Violation;
 use crate::cluster::Cluster;
@@ -41,6 +41,11 @@ pub(super) fn measure(setting: &Setting) -> Result<Vec<Finding>, Violation> {
         finding("simulator: 60 s with 10 crashes", "s", seconds),
         finding("simulator: of which the start", "s", start),
         finding("simulator: peak memory", "MiB", peak_memory() / MIB),
+        finding(
+            "simulator: memory per member of a view",
+            "B",
+            peak_memory() / count_as_f64(setting.nodes).powi(2),
+        ),
         finding("simulator: events a second", "/s", events as f64 / (seconds - start)),
         finding("simulator: crashes known to all", "", known(&cluster, setting)),
     ])

@@ -59,7 +59,7 @@ impl Spread {
                 Sight::Refuted => *dead = false,
                 Sight::Unroutable => *unroutable = true,
                 Sight::Routable => *unroutable = false,
-                Sight::Suspected | Sight::Left | Sight::Changed => {}
+                Sight::Doubted | Sight::Left | Sight::Changed => {}
             }
             if *dead || *unroutable {
                 first.entry(sighting.observer).or_insert(at.since(since).as_secs_f64());
@@ -78,6 +78,11 @@ impl Spread {
     /// When the first one held it; infinite when nobody does.
     pub(super) fn first(&self) -> f64 {
         self.0.first().copied().unwrap_or(f64::INFINITY)
+    }
+
+    /// When each of so many observers held it; infinite for those that do not.
+    pub(super) fn each(&self, observers: usize) -> impl Iterator<Item = f64> {
+        self.0.iter().copied().chain(std::iter::repeat(f64::INFINITY)).take(observers)
     }
 
     /// When `share` of so many observers held it; infinite when fewer do.
@@ -101,7 +106,7 @@ mod tests {
         let sightings = [
             sighting(1, 0, Sight::Dead),
             sighting(2, 0, Sight::Refuted),
-            sighting(3, 1, Sight::Suspected),
+            sighting(3, 1, Sight::Doubted),
             sighting(4, 1, Sight::Dead),
             sighting(5, 2, Sight::Dead),
             sighting(6, 2, Sight::Dead),

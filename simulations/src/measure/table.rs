@@ -1,13 +1,26 @@
 //! The findings as a table: a line for each measure and setting, a column for each detector.
 
 use std::fmt::Write as _;
+use std::io;
 
 use super::finding::Finding;
 use super::setting::Mode;
 use super::targets;
 
-/// The findings as text, for people.
-pub(super) fn text(findings: &[Finding], modes: &[Mode]) -> String {
+/// Prints the findings: a table for people, or a JSON object a line.
+pub(super) fn print(
+    findings: &[Finding],
+    modes: &[Mode],
+    json: bool,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
+    if json {
+        return findings.iter().try_for_each(|finding| writeln!(out, "{}", finding.json()));
+    }
+    write!(out, "{}", text(findings, modes))
+}
+
+fn text(findings: &[Finding], modes: &[Mode]) -> String {
     let mut rows = vec![header(modes)];
     let mut done: Vec<&Finding> = Vec::new();
     for finding in findings {

@@ -146,19 +146,7 @@ impl Scenario {
     /// The usual options, those drawn from the seed, and the scenario's own.
     pub fn options(&self, nodes: usize, seed: u64) -> Options {
         let mut options = Options::draw(nodes, seed);
-        let Usual { nodes: _, duration, settle, seeds, stagger, hold, staleness, .. } = self.usual;
-        let Usual { loss, duplicate, reorder, latency, mode, .. } = self.usual;
-        set(&mut options.duration, duration);
-        set(&mut options.settle, settle);
-        set(&mut options.seeds, seeds.map(|seeds| seeds.min(nodes)));
-        set(&mut options.stagger, stagger);
-        set(&mut options.hold, hold);
-        set(&mut options.staleness, staleness);
-        set(&mut options.network.loss, loss);
-        set(&mut options.network.duplicate, duplicate);
-        set(&mut options.network.reorder, reorder);
-        set(&mut options.network.latency, latency);
-        set(&mut options.mode, mode);
+        self.usual.apply(&mut options);
         options
     }
 
@@ -183,8 +171,26 @@ impl Step {
     }
 }
 
-/// Sets an option that is given.
-pub fn set<T>(option: &mut T, given: Option<T>) {
+impl Usual {
+    /// Sets what is given, but the number of nodes.
+    pub fn apply(&self, options: &mut Options) {
+        let Self { nodes: _, duration, settle, seeds, stagger, hold, staleness, .. } = *self;
+        let Self { loss, duplicate, reorder, latency, mode, .. } = *self;
+        set(&mut options.duration, duration);
+        set(&mut options.settle, settle);
+        set(&mut options.seeds, seeds.map(|seeds| seeds.min(options.nodes)));
+        set(&mut options.stagger, stagger);
+        set(&mut options.hold, hold);
+        set(&mut options.staleness, staleness);
+        set(&mut options.network.loss, loss);
+        set(&mut options.network.duplicate, duplicate);
+        set(&mut options.network.reorder, reorder);
+        set(&mut options.network.latency, latency);
+        set(&mut options.mode, mode);
+    }
+}
+
+fn set<T>(option: &mut T, given: Option<T>) {
     if let Some(given) = given {
         *option = given;
     }

@@ -94,6 +94,7 @@ pub(super) fn of(event: &Event, view: &View) -> Option<(NodeId, Arc<str>)> {
         | Event::StoresDiffer
         | Event::EpochBehind { .. }
         | Event::Damped(_)
+        | Event::Paused(_)
         | Event::Cloned { .. } => return None,
     };
     Some((*subject, text))

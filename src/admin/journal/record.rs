@@ -139,6 +139,7 @@ impl Occurrence {
             | Event::EpochBehind { .. }
             | Event::Cloned { .. }
             | Event::Damped(_)
+            | Event::Paused(_)
             | Event::Evidence { .. } => return None,
         })
     }

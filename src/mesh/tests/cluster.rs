@@ -9,8 +9,8 @@ use super::settings::{addr, config, id, identity, node_at};
 use crate::id::{NodeId, ServiceName};
 use crate::manifest::Health;
 use crate::mesh::{
-    Boot, Config, ConnectOutcome, Destination, Event, Input, LinkFailure, LocalChange, Mesh, Output, Persist,
-    RequestId,
+    Boot, Config, ConnectOutcome, Destination, Event, Input, LINK_REQUEST_TIMEOUT, LinkFailure, LocalChange,
+    Mesh, Output, Persist, RequestId,
 };
 use crate::probe::{Outcome, Target};
 use crate::summary::{StoreCall, StoreReply};
@@ -27,12 +27,16 @@ pub(super) struct Cluster {
     pub(super) cut: BTreeSet<(usize, usize)>,
     pub(super) store: Option<Vec<u8>>,
     pub(super) store_fails: bool,
+    /// When each node last began to read the store.
+    pub(super) gets: BTreeMap<usize, Instant>,
     pub(super) events: Vec<(usize, Event)>,
     pub(super) datagrams: usize,
     pub(super) bytes: usize,
     pub(super) questions: usize,
     /// Who keeps watch links to whom.
     pub(super) watched: BTreeMap<usize, Vec<usize>>,
+    /// Nodes that stand still, and what came for them meanwhile.
+    pub(super) paused: BTreeMap<usize, Vec<Delivery>>,
     /// Who has links with whom.
     pub(super) linked: BTreeSet<(usize, usize)>,
     /// All datagrams that were delivered, while it is set.
@@ -64,6 +68,7 @@ pub(super) enum Delivery {
     Datagram(SocketAddr, Vec<u8>),
     Request(usize, RequestId, Vec<u8>),
     Response(RequestId, Option<Vec<u8>>),
+    Stalled(RequestId),
     Connected(RequestId, ConnectOutcome),
     LinkLost(usize),
     Admitted(usize, u64),
@@ -84,11 +89,13 @@ impl Cluster {
             cut: BTreeSet::new(),
             store: None,
             store_fails: false,
+            gets: BTreeMap::new(),
             events: Vec::new(),
             datagrams: 0,
             bytes: 0,
             questions: 0,
             watched: BTreeMap::new(),
+            paused: BTreeMap::new(),
             linked: BTreeSet::new(),
             tape: None,
             disks: BTreeMap::new(),
@@ -201,7 +208,8 @@ impl Cluster {
     pub(super) fn run(&mut self, duration: Duration) {
         let end = self.now + duration;
         loop {
-            let timer = self.nodes.iter().filter_map(|(i, n)| n.mesh.poll_timeout().map(|t| (t, *i))).min();
+            let running = self.nodes.iter().filter(|(node, _)| !self.paused.contains_key(node));
+            let timer = running.filter_map(|(i, n)| n.mesh.poll_timeout().map(|t| (t, *i))).min();
             let event = self.queue.peek().map(|Reverse((at, ..))| *at);
             let next = crate::time::earliest(timer.map(|(at, _)| at), event);
             let Some(next) = next.filter(|next| *next <= end) else { break };
@@ -281,10 +289,13 @@ impl Cluster {
             Output::Request { to, addr: at, id: request, body } => {
                 self.questions += 1;
                 let target = node_at(at);
+                let is_paused = self.paused.contains_key(&target);
                 let works = id(self.key_of(target)) == to
                     && self.nodes.contains_key(&target)
                     && !self.cut.contains(&(node, target));
-                if works {
+                if works && is_paused {
+                    self.push(LINK_REQUEST_TIMEOUT, node, Delivery::Response(request, None));
+                } else if works {
                     self.admit(node, target);
                     self.push(DELAY, target, Delivery::Request(node, request, body));
                 } else {
@@ -306,6 +317,13 @@ impl Cluster {
                 self.push(DELAY, node, Delivery::Checked);
             }
             Output::Store(call) => {
+                match &call {
+                    StoreCall::Get => drop(self.gets.insert(node, self.now)),
+                    StoreCall::Put { .. } => {
+                        let age = self.now.since(self.gets[&node]);
+                        assert!(age <= Duration::from_secs(5), "n{node} writes what it read {age:?} ago");
+                    }
+                }
                 let delivery = match (call, &self.store) {
                     _ if self.store_fails => Delivery::GetFailed,
                     (StoreCall::Get, Some(value)) => Delivery::Stored(value.clone()),
@@ -335,6 +353,10 @@ impl Cluster {
     }
 
     fn deliver(&mut self, to: usize, delivery: Delivery) {
+        if let Some(held) = self.paused.get_mut(&to) {
+            held.push(delivery);
+            return;
+        }
         let unix = 1_800_000_000 + self.now.as_nanos() / 1_000_000_000;
         let input = match delivery {
             Delivery::Datagram(source, bytes) => {
@@ -356,6 +378,7 @@ impl Cluster {
             Delivery::Response(request, body) => {
                 Input::Response { id: request, result: body.ok_or(LinkFailure::Unreachable) }
             }
+            Delivery::Stalled(id) => Input::Response { id, result: Err(LinkFailure::Stalled) },
             Delivery::Connected(id, outcome) => Input::Connected { id, outcome },
             Delivery::Admitted(peer, boot_nonce) => Input::Admitted { peer: id(peer), boot_nonce },
             Delivery::LinkLost(peer) => Input::LinkLost { peer: id(peer) },

@@ -5,10 +5,24 @@ use std::net::SocketAddr;
 use super::cluster::{Cluster, DELAY, Delivery};
 use super::settings::{id, node_at};
 use crate::id::NodeId;
-use crate::mesh::{ConnectOutcome, RequestId};
+use crate::mesh::{ConnectOutcome, Input, RequestId};
 use crate::time::Duration;
 
 impl Cluster {
+    /// The node stands still: its clock runs on, and its kernel keeps what comes.
+    pub(super) fn pause(&mut self, node: usize) {
+        self.paused.insert(node, Vec::new());
+    }
+
+    /// It goes on: first of all it notices the time, then it gets what came.
+    pub(super) fn resume(&mut self, node: usize) {
+        let held = self.paused.remove(&node).unwrap_or_default();
+        self.handle(node, Input::Tick);
+        for delivery in held {
+            self.push(Duration::ZERO, node, delivery);
+        }
+    }
+
     /// A question needs a link: both ends hear of a new one.
     pub(super) fn admit(&mut self, dialler: usize, acceptor: usize) {
         let pair = (dialler.min(acceptor), dialler.max(acceptor));
@@ -35,6 +49,9 @@ impl Cluster {
         let watched = self.watched.get(&node).into_iter().flatten();
         let target = watched.copied().find(|peer| id(self.key_of(*peer)) == to);
         match target.filter(|target| self.nodes.contains_key(target)) {
+            Some(target) if self.paused.contains_key(&target) => {
+                self.push(within, node, Delivery::Stalled(request));
+            }
             Some(target) if !self.cut.contains(&(node, target)) => {
                 self.push(DELAY, target, Delivery::Request(node, request, body));
             }

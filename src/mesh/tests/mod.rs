@@ -8,3 +8,4 @@ mod links;
 mod regressions;
 mod settings;
 mod stories;
+mod suspend;

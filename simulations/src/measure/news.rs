@@ -11,6 +11,9 @@ use crate::cluster::{Cluster, SERVERS};
 use crate::meter::Sight;
 use crate::options::{Stream, generator};
 
+/// The measure that has a number for each node that heard.
+pub(super) const OF_EACH: &str = "news: each knows";
+
 /// Services that go down in one run, each on a node of its own.
 const NEWS: usize = 8;
 
@@ -47,6 +50,7 @@ pub(super) fn measure(setting: &Setting) -> Result<Vec<Finding>, Violation> {
     let others = setting.nodes - 1;
     let finding = |measure| Finding::new(measure, setting, Unit::Seconds);
     Ok(vec![
+        finding(OF_EACH).with(spreads.iter().flat_map(|spread| spread.each(others))),
         finding("news: 99.9 % know").with(spreads.iter().map(|spread| spread.reached(0.999, others))),
         finding("news: all know").with(spreads.iter().map(|spread| spread.reached(1.0, others))),
     ])
