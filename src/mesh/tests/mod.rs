@@ -7,5 +7,6 @@ mod flapping;
 mod links;
 mod regressions;
 mod settings;
+mod snapshots;
 mod stories;
 mod suspend;
