@@ -27,7 +27,6 @@ pub use io::{
 };
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
@@ -39,11 +38,11 @@ use crate::membership::{self, Membership};
 use crate::probe::{Prober, Target};
 use crate::summary::{Policy, PolicyConfig};
 use crate::time::{Duration, Instant, earliest};
-use crate::view::View;
 use crate::wire::WireError;
 use gate::Gate;
 use links::Pending;
 use own::OwnManifest;
+use snapshot::Snapshot;
 use standing::Roster;
 use suspend::Refresh;
 
@@ -98,7 +97,7 @@ pub struct Mesh {
     /// When something was last handled, to notice that the node stood still.
     last_handled: Instant,
     refresh: Option<Refresh>,
-    view: Option<Arc<View>>,
+    snapshot: Snapshot,
     view_version: u64,
     outputs: VecDeque<Output>,
 }
@@ -160,7 +159,7 @@ impl Mesh {
             roster: Roster::new(now),
             last_handled: now,
             refresh: None,
-            view: None,
+            snapshot: Snapshot::new(now),
             view_version: 0,
             outputs: VecDeque::new(),
             config,
@@ -281,7 +280,7 @@ impl Mesh {
                 if let Some((quantised, telling)) = self.gossip.loads.measure(load, now) {
                     self.tell_load(quantised, telling, now);
                 }
-                self.view = None;
+                self.snapshot.expire();
                 return;
             }
             LocalChange::Draining => self.draining = true,
