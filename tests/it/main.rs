@@ -8,6 +8,7 @@ mod dev;
 mod election;
 mod hostile;
 mod leave;
+mod pause;
 mod reload;
 mod rotation;
 mod routing;
