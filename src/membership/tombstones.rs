@@ -12,13 +12,8 @@ pub(super) const REAP_INTERVAL: Duration = Duration::from_secs(60);
 impl Membership {
     pub(super) fn reap(&mut self, now: Instant) {
         self.timers.set(Timer::Reap, now + REAP_INTERVAL);
-        let old: Vec<(IdHash, Duration)> = self
-            .members
-            .iter()
-            .filter(|(_, member)| !member.is_live())
-            .map(|(hash, member)| (*hash, member.age(now)))
-            .filter(|(_, age)| *age >= TOMBSTONE_FADES)
-            .collect();
+        let tombstones = self.members.tombstones().map(|member| (member.hash, member.age(now)));
+        let old: Vec<(IdHash, Duration)> = tombstones.filter(|(_, age)| *age >= TOMBSTONE_FADES).collect();
         for (hash, age) in old {
             if age >= TOMBSTONE_ENDS {
                 self.bury(hash, age, now);

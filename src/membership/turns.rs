@@ -122,7 +122,7 @@ impl Membership {
 
     /// `peer` says when it pings this node again; 0 when it has other watchers.
     pub(super) fn handle_promise(&mut self, peer: IdHash, next_turn_ms: u32, now: Instant) {
-        if !self.detector.has_witnesses() || !self.members.get(&peer).is_some_and(super::Member::is_live) {
+        if !self.detector.has_witnesses() || !self.members.get(&peer).is_some_and(|member| member.is_live()) {
             return;
         }
         if next_turn_ms == 0 {

@@ -9,6 +9,7 @@ mod inquiries;
 mod links;
 mod regressions;
 mod settings;
+mod snapshots;
 mod speech;
 mod stores;
 mod stories;

@@ -71,12 +71,12 @@ fn manifests_of_a_later_version_are_forwarded_byte_for_byte() {
     }
     cluster.run(SECOND * 4);
     let written = {
-        let own = cluster.nodes[&4].mesh.gossip.store.held(id(4).hash()).unwrap();
+        let own = cluster.nodes[&4].mesh.membership.members().held(id(4).hash()).unwrap();
         extended(4, own.signed.bytes())
     };
     assert!(written.windows(UNKNOWN_FIELDS.len()).any(|window| window == UNKNOWN_FIELDS));
     for observer in [0, 1, 2, 3, 5] {
-        let held = cluster.nodes[&observer].mesh.gossip.store.held(id(4).hash());
+        let held = cluster.nodes[&observer].mesh.membership.members().held(id(4).hash());
         let bytes = held.map(|held| held.signed.bytes().to_vec()).unwrap_or_default();
         assert_eq!(bytes, written, "as n{observer} holds it");
         assert!(SignedManifest::verify(&bytes).is_ok());
