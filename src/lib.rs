@@ -21,6 +21,7 @@ pub mod election;
 pub mod gossip;
 pub mod id;
 pub mod manifest;
+pub mod members;
 pub mod membership;
 pub mod mesh;
 pub mod probe;

@@ -6,32 +6,31 @@
 //! the roots agree. Tombstones are part of the digest and travel with their age, so the dead cannot come back; a
 //! manifest ages wherever it lies and routes only while its owner is alive in the membership view.
 //!
-//! This machine does not judge liveness: it reports what it learned, and is told what to cover (`digest.set`).
+//! This machine does not judge liveness and holds no manifests: it reports what it learned, and is shown the table of
+//! members.
 
-mod digest;
 mod fetch;
 mod load;
-mod store;
+mod refusals;
 mod sync;
 
 #[cfg(test)]
 mod tests;
 
-pub use digest::{Digest, Leaf, Since};
 pub use load::{Loads, QuantisedLoad};
-pub use store::{Held, Offer, Store};
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::id::{IdHash, ManifestVersion, NodeId, Version};
-use crate::manifest::Manifest;
+use crate::members::Members;
 use crate::time::{Duration, Instant};
 use crate::wire::WireError;
 use crate::wire::link::{Ask, EntryState, Reply};
-use crate::wire::manifest::SignedManifest;
+use crate::wire::manifest::{SignedManifest, Verified};
 use fetch::Wants;
+use refusals::Refusals;
 use sync::Session;
 
 /// Whom to ask.
@@ -74,14 +73,12 @@ pub enum Output {
         /// What.
         ask: Ask,
     },
-    /// A newer manifest is held.
+    /// A manifest came that is newer than what is held.
     Manifest {
         /// The manifest.
-        manifest: Arc<Manifest>,
-        /// What it replaces.
-        previous: Option<Arc<Manifest>>,
-        /// Its hash, which names it in facts.
-        hash: u64,
+        signed: SignedManifest,
+        /// The time since it was first accepted anywhere.
+        age: Duration,
     },
     /// A claim about a member's liveness came with anti-entropy.
     Claim {
@@ -96,7 +93,7 @@ pub enum Output {
         /// Who told.
         teller: IdHash,
     },
-    /// A peer holds the same as this node.
+    /// A peer holds the same as this node, or nothing that this node did not know of.
     Matched(IdHash),
     /// A comparison with a peer came to its end.
     Compared(IdHash),
@@ -110,18 +107,25 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Where there is always news, differing roots are left alone for at most this long.
 const MAX_PATIENCE: Duration = Duration::from_secs(10);
 
+/// A node that has come to know its mesh, in which much is new, goes on comparing at once for at most this long.
+const EAGER: Duration = Duration::from_secs(10);
+
+/// Manifests, and refusals, that are remembered: copies of one come within seconds from many tellers.
+const VERIFIED: usize = 128;
+
 /// The gossip machine of one node.
 #[derive(Debug)]
 pub struct Gossip {
     own: IdHash,
     cluster: String,
-    /// The manifests, the own one included.
-    pub store: Store,
-    /// What anti-entropy compares.
-    pub digest: Digest,
     /// How busy everyone is.
     pub loads: Loads,
+    /// Manifests whose signatures were checked lately.
+    pub verified: Arc<Verified>,
     wants: Wants,
+    refusals: Refusals,
+    /// Until then this node is new, and compares digests whenever they differ; `None` before it knows its mesh.
+    eager_until: Option<Instant>,
     session: Option<Session>,
     next_token: u64,
     /// When something was last learned.
@@ -139,10 +143,11 @@ impl Gossip {
         Self {
             own,
             cluster: cluster.to_owned(),
-            store: Store::default(),
-            digest: Digest::new(cluster),
             loads: Loads::default(),
+            verified: Arc::new(Verified::new(VERIFIED)),
             wants: Wants::default(),
+            refusals: Refusals::default(),
+            eager_until: None,
             session: None,
             next_token: 0,
             last_news: now,
@@ -153,53 +158,67 @@ impl Gossip {
     }
 
     /// Somebody holds a manifest that may be newer than what is held here.
-    pub fn want(&mut self, subject: IdHash, version: ManifestVersion, teller: IdHash, now: Instant) {
-        let is_news = self.store.version(subject).is_none_or(|held| held < version);
-        if subject != self.own && is_news {
+    pub fn want(
+        &mut self,
+        subject: IdHash,
+        version: ManifestVersion,
+        teller: IdHash,
+        members: &Members,
+        now: Instant,
+    ) {
+        let is_news = members.version(subject).is_none_or(|held| held < version);
+        if subject != self.own && is_news && !self.refusals.has(teller, subject, version, now) {
             self.wants.add(subject, version, teller, now);
         }
     }
 
     /// The bytes of a manifest arrived, `age` after it was first accepted anywhere.
-    pub fn handle_manifest(&mut self, bytes: &[u8], age: Duration, now: Instant) {
-        match self.take_manifest(bytes, age, now) {
-            Ok(()) => {}
-            Err(error) => self.outputs.push_back(Output::Refused(error.to_string())),
-        }
+    pub fn handle_manifest(&mut self, bytes: &[u8], age: Duration, members: &Members, now: Instant) {
+        self.take_manifest(bytes, age, members, now);
     }
 
-    fn take_manifest(&mut self, bytes: &[u8], age: Duration, now: Instant) -> Result<(), WireError> {
-        let signed = SignedManifest::verify(bytes)?;
-        let manifest = Arc::clone(signed.manifest());
-        if manifest.cluster != self.cluster {
-            return Err(WireError::Field { what: "manifest", field: "cluster" });
+    /// False when it was not to be used, and will not be when it comes again.
+    fn take_manifest(&mut self, bytes: &[u8], age: Duration, members: &Members, now: Instant) -> bool {
+        let signed = match self.check(bytes) {
+            Ok(signed) => signed,
+            Err(error) => {
+                self.outputs.push_back(Output::Refused(error.to_string()));
+                return false;
+            }
+        };
+        let (owner, manifest) = (signed.owner(), signed.manifest());
+        if owner == self.own || members.version(owner).is_some_and(|held| held >= manifest.version) {
+            return true;
         }
-        let owner = manifest.id.hash();
-        if owner == self.own {
-            return Ok(());
+        if age >= manifest.ttl {
+            return false;
         }
-        let hash = signed.hash();
-        let version = manifest.version;
-        let previous = self.store.held(owner).map(|held| Arc::clone(held.signed.manifest()));
-        if self.store.offer(owner, signed, age, now) == Offer::Accepted {
-            self.wants.satisfy(owner, version);
-            self.last_news = now;
-            self.outputs.push_back(Output::Manifest { manifest, previous, hash });
-        }
-        Ok(())
+        self.wants.satisfy(owner, manifest.version);
+        self.last_news = now;
+        self.outputs.push_back(Output::Manifest { signed, age });
+        true
+    }
+
+    fn check(&self, bytes: &[u8]) -> Result<SignedManifest, WireError> {
+        let signed = self.verified.verify(bytes)?;
+        let is_ours = signed.manifest().cluster == self.cluster;
+        is_ours.then_some(signed).ok_or(WireError::Field { what: "manifest", field: "cluster" })
     }
 
     /// A member told the root of its digest.
-    pub fn handle_root(&mut self, peer: IdHash, root: u64, now: Instant) {
-        if root == self.digest.root() && now < self.next_full_compare {
+    pub fn handle_root(&mut self, peer: IdHash, root: u64, members: &Members, now: Instant) {
+        if root == members.root() && now < self.next_full_compare {
             self.differs_since = None;
+            self.eager_until = self.eager_until.map(|until| until.min(now));
             self.outputs.push_back(Output::Matched(peer));
             return;
         }
         let since = *self.differs_since.get_or_insert(now);
-        let is_due = now.since(self.last_news) >= PATIENCE || now.since(since) >= MAX_PATIENCE;
-        if is_due || now >= self.next_full_compare {
-            self.start_sync(Peer::Member(peer), now);
+        let is_patient = self.eager_until.is_some_and(|until| until <= now)
+            && now.since(self.last_news) < PATIENCE
+            && now.since(since) < MAX_PATIENCE;
+        if !is_patient || now >= self.next_full_compare {
+            self.start_sync(Peer::Member(peer), members, now);
         }
     }
 
@@ -208,23 +227,28 @@ impl Gossip {
         self.last_news = now;
     }
 
+    /// This node knows its mesh: once it agrees with somebody, facts on their way are left time to settle what differs.
+    pub fn calm_down(&mut self, now: Instant) {
+        self.eager_until = Some(now + EAGER);
+    }
+
     /// A peer asks something over a link.
-    pub fn handle_ask(&mut self, from: NodeId, ask: &Ask, now: Instant) -> Option<Reply> {
+    pub fn handle_ask(&mut self, from: NodeId, ask: &Ask, members: &Members, now: Instant) -> Option<Reply> {
         match ask {
-            Ask::Digest(digest) => Some(self.answer_digest(digest, now)),
-            Ask::Fetch(fetch) => Some(Reply::Fetch(self.records(&fetch.subjects, now))),
-            Ask::Push(records) => Some(self.take_push(from, records, now)),
+            Ask::Digest(digest) => Some(self.answer_digest(digest, members, now)),
+            Ask::Fetch(fetch) => Some(Reply::Fetch(sync::records(&fetch.subjects, members, now))),
+            Ask::Push(records) => Some(self.take_push(from, records, members, now)),
             // The write record is the summary's business.
             Ask::Keep(_) | Ask::Ping(_) => None,
         }
     }
 
     /// The answer to a question, or none.
-    pub fn handle_reply(&mut self, token: Token, reply: Option<Reply>, now: Instant) {
+    pub fn handle_reply(&mut self, token: Token, reply: Option<Reply>, members: &Members, now: Instant) {
         if self.session.as_ref().is_some_and(|session| session.token == token) {
-            self.continue_sync(reply, now);
+            self.continue_sync(reply, members, now);
         } else {
-            self.finish_fetch(token, reply, now);
+            self.finish_fetch(token, reply, members, now);
         }
     }
 
@@ -234,8 +258,8 @@ impl Gossip {
     }
 
     /// Time passed.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.fetch_wanted(now);
+    pub fn handle_timeout(&mut self, members: &Members, now: Instant) {
+        self.fetch_wanted(members, now);
     }
 
     /// The next thing to do, until there is none.
@@ -250,9 +274,7 @@ impl Gossip {
 
     /// Forgets all about a member.
     pub fn forget(&mut self, member: IdHash) {
-        self.store.forget(member);
         self.loads.forget(member);
-        self.digest.set(member, None);
     }
 
     fn ask(&mut self, to: Peer, ask: Ask) -> Token {

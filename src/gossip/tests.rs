@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use super::{Gossip, Leaf, Loads, Offer, Output, Peer, QuantisedLoad, Since, Store};
+use super::{Gossip, Loads, Output, Peer, QuantisedLoad};
 use crate::id::{Identity, ManifestVersion, NodeId, Version};
 use crate::manifest::{Capabilities, Manifest, Standing};
+use crate::members::{Claim, Member, Members};
 use crate::time::{Duration, Instant};
-use crate::view::Load;
+use crate::view::{Load, Status};
 use crate::wire::link::{Ask, EntryState, Reply};
 use crate::wire::manifest::SignedManifest;
 
@@ -44,211 +45,265 @@ fn signed(n: u8, epoch: u64, seq: u64) -> SignedManifest {
     SignedManifest::sign(manifest, &identity(n)).unwrap()
 }
 
-fn leaf(n: u8, epoch: u64, state: EntryState, seq: u64) -> Leaf {
-    let since = Since { noted: at(0), age: Duration::ZERO };
-    Leaf { id: id(n), version: Version { epoch, incarnation: 0 }, state, seq, since }
+/// A machine of node `own`, and the members that it holds alive, with their manifests.
+struct Node {
+    own: NodeId,
+    gossip: Gossip,
+    members: Members,
 }
 
-/// A machine of node `own` that holds these members alive, with their manifests.
-fn holding(own: u8, members: &[(u8, u64)]) -> Gossip {
-    let mut gossip = Gossip::new(id(own).hash(), "test", at(0));
-    for (member, seq) in members {
-        gossip.store.offer(id(*member).hash(), signed(*member, 1, *seq), Duration::ZERO, at(0));
-        gossip.digest.set(id(*member).hash(), Some(&leaf(*member, 1, EntryState::Alive, *seq)));
+fn holding(own: u8, members: &[(u8, u64)]) -> Node {
+    let own = id(own);
+    let mut node =
+        Node { own, gossip: Gossip::new(own.hash(), "test", at(0)), members: Members::new("test") };
+    members.iter().for_each(|(member, seq)| node.take(signed(*member, 1, *seq), Duration::ZERO, at(0)));
+    node
+}
+
+impl Node {
+    /// Holds a manifest, as the mesh would.
+    fn take(&mut self, signed: SignedManifest, age: Duration, now: Instant) {
+        let version = Version { epoch: signed.manifest().version.epoch, incarnation: 0 };
+        let claim = Claim { version, status: Status::Alive };
+        if signed.owner() == self.own.hash() {
+            self.members.set_own(claim, &signed, now);
+            return;
+        }
+        match self.members.get(&signed.owner()) {
+            None => self.members.insert(Member::new(signed.manifest().id, claim, None, now), now),
+            Some(held) if claim.supersedes(held.claim) => {
+                self.hold(signed.manifest().id, claim, Duration::ZERO)
+            }
+            Some(_) => {}
+        }
+        self.members.offer(signed, age, now);
     }
-    gossip
+
+    /// Holds a claim if it supersedes what is held, as the mesh would.
+    fn hold(&mut self, id: NodeId, claim: Claim, age: Duration) {
+        let Some(held) = self.members.get(&id.hash()) else {
+            let mut tombstone = Member::new(id, Claim { status: Status::Alive, ..claim }, None, at(1));
+            tombstone.hold(claim, age, at(1));
+            self.members.insert(tombstone, at(1));
+            return;
+        };
+        if claim.supersedes(held.claim) {
+            self.members.update(&id.hash(), |member| member.hold(claim, age, at(1)));
+        }
+    }
+
+    fn die(&mut self, n: u8, age: Duration) {
+        let claim = Claim { version: Version { epoch: 1, incarnation: 0 }, status: Status::Dead };
+        self.hold(id(n), claim, age);
+    }
+
+    fn want(&mut self, n: u8, version: ManifestVersion, teller: u8, now: Instant) {
+        self.gossip.want(id(n).hash(), version, id(teller).hash(), &self.members, now);
+    }
+
+    fn handle_root(&mut self, peer: u8, root: u64, now: Instant) {
+        self.gossip.handle_root(id(peer).hash(), root, &self.members, now);
+    }
+
+    fn start_sync(&mut self, with: &Self) {
+        let peer = Peer::Contact { id: with.own, addr: SocketAddr::from(([127, 0, 0, 1], 2)) };
+        self.gossip.start_sync(peer, &self.members, at(1));
+    }
+
+    fn answer(&mut self, from: NodeId, ask: &Ask) -> Option<Reply> {
+        let reply = self.gossip.handle_ask(from, ask, &self.members, at(1));
+        while let Some(output) = self.gossip.poll_output() {
+            self.apply(output);
+        }
+        reply
+    }
+
+    fn apply(&mut self, output: Output) {
+        match output {
+            Output::Manifest { signed, age } => self.take(signed, age, at(1)),
+            Output::Claim { id, version, state, age, .. } => {
+                let status = match state {
+                    EntryState::Dead => Status::Dead,
+                    EntryState::Left => Status::Left,
+                    EntryState::Alive | EntryState::Unknown => Status::Alive,
+                };
+                self.hold(id, Claim { version, status }, age);
+            }
+            Output::Ask { .. } | Output::Matched(_) | Output::Compared(_) | Output::Refused(_) => {}
+        }
+    }
 }
 
-/// Lets `a` ask `b` until it is silent, and mirrors what both learn into their digests as the mesh does.
-fn sync(a: &mut Gossip, b: &mut Gossip, b_id: u8) -> usize {
-    a.start_sync(Peer::Contact { id: id(b_id), addr: SocketAddr::from(([127, 0, 0, 1], 2)) }, at(1));
-    let mut questions = 0;
-    while let Some(output) = a.poll_output() {
+/// Lets `a` ask `b` until it is silent, and has both hold what they learn. Returns what `a` asked, and whether it matched.
+fn sync(a: &mut Node, b: &mut Node) -> (Vec<Ask>, bool) {
+    a.start_sync(b);
+    let (mut asked, mut matched) = (Vec::new(), false);
+    while let Some(output) = a.gossip.poll_output() {
+        matched |= matches!(output, Output::Matched(_));
         if let Output::Ask { token, ask, .. } = output {
-            questions += 1;
-            let reply = b.handle_ask(id(1), &ask, at(1));
-            absorb(b);
-            a.handle_reply(token, reply, at(1));
+            let reply = b.answer(a.own, &ask);
+            a.gossip.handle_reply(token, reply, &a.members, at(1));
+            asked.push(ask);
         } else {
-            apply(a, &output);
+            a.apply(output);
         }
     }
-    questions
-}
-
-fn absorb(gossip: &mut Gossip) {
-    let outputs: Vec<Output> = std::iter::from_fn(|| gossip.poll_output()).collect();
-    for output in &outputs {
-        apply(gossip, output);
-    }
-}
-
-fn apply(gossip: &mut Gossip, output: &Output) {
-    match output {
-        Output::Manifest { manifest, .. } => {
-            let leaf = Leaf {
-                id: manifest.id,
-                version: Version { epoch: manifest.version.epoch, incarnation: 0 },
-                state: EntryState::Alive,
-                seq: manifest.version.seq,
-                since: Since { noted: at(1), age: Duration::ZERO },
-            };
-            let held = gossip.digest.leaf(manifest.id.hash()).copied();
-            if held.is_none_or(|held| (held.version, held.state) <= (leaf.version, leaf.state)) {
-                gossip.digest.set(manifest.id.hash(), Some(&leaf));
-            }
-        }
-        Output::Claim { id, version, state, age, .. } => {
-            let held = gossip.digest.leaf(id.hash()).copied();
-            if held.is_none_or(|held| (*version, *state) > (held.version, held.state)) {
-                let seq = gossip.store.version(id.hash()).map_or(0, |version| version.seq);
-                let since = Since { noted: at(1), age: *age };
-                gossip
-                    .digest
-                    .set(id.hash(), Some(&Leaf { id: *id, version: *version, state: *state, seq, since }));
-            }
-        }
-        Output::Ask { .. } | Output::Matched(_) | Output::Compared(_) | Output::Refused(_) => {}
-    }
-}
-
-#[test]
-fn the_root_tells_what_is_held_and_not_in_which_order_it_came() {
-    let (mut a, mut b) = (holding(1, &[(1, 1), (2, 5), (3, 1)]), holding(9, &[(3, 1), (2, 4), (1, 1)]));
-    assert_ne!(a.digest.root(), b.digest.root());
-    b.digest.set(id(2).hash(), Some(&leaf(2, 1, EntryState::Alive, 5)));
-    assert_eq!(a.digest.root(), b.digest.root());
-    a.digest.set(id(3).hash(), None);
-    b.digest.set(id(3).hash(), None);
-    assert_eq!(a.digest.root(), b.digest.root());
-    let other = Gossip::new(id(1).hash(), "other", at(0));
-    assert_ne!(other.digest.bucket(&id(2)), a.digest.bucket(&id(2)), "the cluster's name keys the digest");
-}
-
-#[test]
-fn of_the_dead_only_the_tombstone_counts() {
-    let (mut a, mut b) = (holding(1, &[]), holding(9, &[]));
-    a.digest.set(id(2).hash(), Some(&leaf(2, 1, EntryState::Dead, 7)));
-    b.digest.set(id(2).hash(), Some(&leaf(2, 1, EntryState::Dead, 0)));
-    assert_eq!(a.digest.root(), b.digest.root());
-}
-
-#[test]
-fn a_merge_is_idempotent_and_commutative_and_the_same_version_never_gets_younger() {
-    let owner = id(2).hash();
-    let offers = [(1, 3), (1, 5), (2, 1), (1, 9)];
-    for start in 0..offers.len() {
-        let mut store = Store::default();
-        for turn in 0..offers.len() * 2 {
-            let (epoch, seq) = offers[(start + turn) % offers.len()];
-            store.offer(owner, signed(2, epoch, seq), Duration::from_secs(60), at(10));
-        }
-        assert_eq!(store.version(owner), Some(ManifestVersion { epoch: 2, seq: 1 }));
-        let again = store.offer(owner, signed(2, 2, 1), Duration::ZERO, at(20));
-        assert_eq!(again, Offer::Known);
-        assert_eq!(store.held(owner).unwrap().age(at(20)), Duration::from_secs(70));
-    }
-}
-
-#[test]
-fn a_manifest_ages_on_its_way_and_does_not_route_when_its_time_is_over() {
-    let mut store = Store::default();
-    let owner = id(2).hash();
-    assert_eq!(store.offer(owner, signed(2, 1, 1), Duration::from_secs(7200), at(0)), Offer::Expired);
-    assert_eq!(store.offer(owner, signed(2, 1, 1), Duration::from_secs(7000), at(0)), Offer::Accepted);
-    assert!(store.fresh(owner, at(199)).is_some());
-    assert!(store.fresh(owner, at(200)).is_none());
+    (asked, matched)
 }
 
 #[test]
 fn two_nodes_sync_both_ways_and_then_agree() {
     let mut a = holding(1, &[(1, 1), (2, 5), (3, 1)]);
     let mut b = holding(9, &[(9, 1), (2, 4), (4, 2)]);
-    sync(&mut a, &mut b, 9);
-    assert_eq!(a.digest.root(), b.digest.root());
-    for gossip in [&a, &b] {
-        assert_eq!(gossip.store.version(id(2).hash()).unwrap().seq, 5);
-        assert!(gossip.store.version(id(4).hash()).is_some() && gossip.store.version(id(3).hash()).is_some());
+    sync(&mut a, &mut b);
+    assert_eq!(a.members.root(), b.members.root());
+    for node in [&a, &b] {
+        assert_eq!(node.members.version(id(2).hash()).unwrap().seq, 5);
+        assert!(node.members.version(id(4).hash()).is_some() && node.members.version(id(3).hash()).is_some());
     }
-    assert_eq!(sync(&mut a, &mut b, 9), 1, "once they agree, one question shows it");
+    assert_eq!(sync(&mut a, &mut b).0.len(), 1, "once they agree, one question shows it");
 }
 
 #[test]
 fn anti_entropy_cannot_resurrect_the_dead() {
     let mut a = holding(1, &[(1, 1), (2, 5)]);
     let mut b = holding(9, &[(9, 1), (2, 5)]);
-    a.digest.set(id(2).hash(), Some(&leaf(2, 1, EntryState::Dead, 0)));
-    sync(&mut b, &mut a, 1);
-    assert_eq!(b.digest.leaf(id(2).hash()).unwrap().state, EntryState::Dead);
-    assert_eq!(a.digest.leaf(id(2).hash()).unwrap().state, EntryState::Dead);
+    a.die(2, Duration::ZERO);
+    sync(&mut b, &mut a);
+    for node in [&a, &b] {
+        assert_eq!(node.members.get(&id(2).hash()).unwrap().claim.status, Status::Dead);
+    }
 }
 
 #[test]
 fn a_tombstone_travels_with_its_age() {
     let mut a = holding(1, &[(1, 1)]);
-    let since = Since { noted: at(0), age: Duration::from_secs(3600) };
-    a.digest.set(id(2).hash(), Some(&Leaf { since, ..leaf(2, 1, EntryState::Dead, 0) }));
+    a.die(2, Duration::from_secs(3600));
     let mut b = holding(9, &[(9, 1)]);
-    sync(&mut b, &mut a, 1);
-    assert!(b.digest.leaf(id(2).hash()).unwrap().since.elapsed(at(1)) >= Duration::from_secs(3601));
+    sync(&mut b, &mut a);
+    assert!(b.members.get(&id(2).hash()).unwrap().age(at(2)) >= Duration::from_secs(3601));
 }
 
 #[test]
 fn a_manifest_of_another_cluster_or_with_a_broken_signature_is_refused() {
-    let mut gossip = Gossip::new(id(1).hash(), "other", at(0));
-    gossip.handle_manifest(signed(2, 1, 1).bytes(), Duration::ZERO, at(0));
-    let mut gossip_too = holding(1, &[]);
     let mut bytes = signed(2, 1, 1).bytes().to_vec();
+    let mut gossip = Gossip::new(id(1).hash(), "other", at(0));
+    gossip.handle_manifest(&bytes, Duration::ZERO, &Members::new("other"), at(0));
+    let mut node = holding(1, &[]);
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    gossip_too.handle_manifest(&bytes, Duration::ZERO, at(0));
-    for gossip in [&mut gossip, &mut gossip_too] {
+    node.gossip.handle_manifest(&bytes, Duration::ZERO, &node.members, at(0));
+    for gossip in [&mut gossip, &mut node.gossip] {
         assert!(matches!(gossip.poll_output(), Some(Output::Refused(_))));
-        assert!(gossip.store.held(id(2).hash()).is_none());
+        assert!(gossip.poll_output().is_none());
     }
 }
 
 #[test]
 fn differing_roots_are_left_alone_while_there_is_news() {
-    let mut gossip = holding(1, &[(1, 1)]);
-    gossip.note_news(at(10));
-    gossip.handle_root(id(2).hash(), 99, at(11));
-    assert!(gossip.poll_output().is_none());
-    gossip.handle_root(id(2).hash(), 99, at(12));
-    assert!(matches!(gossip.poll_output(), Some(Output::Ask { ask: Ask::Digest(_), .. })));
+    let mut node = holding(1, &[(1, 1)]);
+    node.gossip.calm_down(at(0));
+    node.gossip.note_news(at(20));
+    node.handle_root(2, 99, at(21));
+    assert!(node.gossip.poll_output().is_none());
+    node.handle_root(2, 99, at(22));
+    assert!(matches!(node.gossip.poll_output(), Some(Output::Ask { ask: Ask::Digest(_), .. })));
+}
+
+#[test]
+fn a_node_that_is_new_compares_at_once_until_it_agrees_with_somebody() {
+    let mut node = holding(1, &[(1, 1)]);
+    let compares = |node: &mut Node, second| {
+        node.gossip.note_news(at(second));
+        node.handle_root(2, 99, at(second));
+        let asked = std::iter::from_fn(|| node.gossip.poll_output()).find_map(|output| match output {
+            Output::Ask { token, .. } => Some(token),
+            _ => None,
+        });
+        asked.is_some_and(|token| {
+            node.gossip.handle_reply(token, None, &node.members, at(second));
+            true
+        })
+    };
+    assert!(compares(&mut node, 1) && compares(&mut node, 2));
+    node.gossip.calm_down(at(2));
+    assert!(compares(&mut node, 3), "much may still be missing");
+    let root = node.members.root();
+    node.handle_root(2, root, at(4));
+    assert!(!compares(&mut node, 5));
+}
+
+#[test]
+fn many_manifests_that_are_missing_are_one_comparison_and_not_many_fetches() {
+    let Node { mut gossip, members, .. } = holding(1, &[(1, 1)]);
+    for n in 0..200 {
+        let (subject, teller) = (crate::id::IdHash(n), id(2 + (n % 50) as u8).hash());
+        gossip.want(subject, ManifestVersion { epoch: 1, seq: 1 }, teller, &members, at(0));
+    }
+    gossip.handle_timeout(&members, at(1));
+    let asks: Vec<Output> = std::iter::from_fn(|| gossip.poll_output()).collect();
+    assert!(matches!(asks.as_slice(), [Output::Ask { ask: Ask::Digest(_), .. }]), "{asks:?}");
+    assert!(gossip.poll_timeout() > Some(at(1)), "what is put off does not wake it at once");
+}
+
+#[test]
+fn what_was_refused_is_not_asked_of_the_same_peer_again() {
+    let mut a = holding(1, &[(1, 1)]);
+    let mut b = holding(9, &[(9, 1), (2, 1)]);
+    let foreign = Manifest { cluster: "other".into(), ..(**signed(2, 1, 3).manifest()).clone() };
+    b.take(SignedManifest::sign(foreign, &identity(2)).unwrap(), Duration::ZERO, at(0));
+    let fetches = |asks: &[Ask]| asks.iter().filter(|ask| matches!(ask, Ask::Fetch(_))).count();
+    assert_eq!(fetches(&sync(&mut a, &mut b).0), 1);
+    assert_eq!(fetches(&sync(&mut a, &mut b).0), 0);
+    a.want(2, ManifestVersion { epoch: 1, seq: 3 }, 9, at(2));
+    assert_eq!(a.gossip.poll_timeout(), None);
+    a.want(2, ManifestVersion { epoch: 1, seq: 3 }, 3, at(2));
+    assert!(a.gossip.poll_timeout().is_some(), "another peer may have the true one");
+}
+
+#[test]
+fn a_peer_that_knows_nobody_whom_this_node_does_not_know_counts_as_a_match() {
+    let matched = |own: &[(u8, u64)], theirs: &[(u8, u64)]| {
+        let (mut a, mut b) = (holding(1, own), holding(9, theirs));
+        sync(&mut a, &mut b).1
+    };
+    assert!(matched(&[(1, 1), (9, 1), (3, 1)], &[(9, 1)]));
+    assert!(matched(&[(1, 1), (9, 1)], &[(9, 4)]), "a newer manifest of somebody known");
+    assert!(!matched(&[(1, 1), (9, 1)], &[(9, 1), (3, 1)]));
 }
 
 #[test]
 fn a_wanted_manifest_is_fetched_from_another_teller_when_the_first_fails_and_given_up_in_the_end() {
-    let mut gossip = holding(1, &[(1, 1)]);
+    let mut node = holding(1, &[(1, 1)]);
     let wanted = ManifestVersion { epoch: 1, seq: 1 };
-    gossip.want(id(5).hash(), wanted, id(2).hash(), at(0));
-    gossip.want(id(5).hash(), wanted, id(3).hash(), at(0));
+    node.want(5, wanted, 2, at(0));
+    node.want(5, wanted, 3, at(0));
     let mut asked = Vec::new();
     for second in 1..60 {
-        gossip.handle_timeout(at(second));
-        while let Some(Output::Ask { to, token, .. }) = gossip.poll_output() {
+        node.gossip.handle_timeout(&node.members, at(second));
+        while let Some(Output::Ask { to, token, .. }) = node.gossip.poll_output() {
             asked.push(to.hash());
-            gossip.handle_reply(token, None, at(second));
+            node.gossip.handle_reply(token, None, &node.members, at(second));
         }
     }
     assert_eq!(asked.len(), 5);
     assert!(asked.contains(&id(2).hash()) && asked.contains(&id(3).hash()));
-    assert_eq!(gossip.poll_timeout(), None, "nothing is left to do");
+    assert_eq!(node.gossip.poll_timeout(), None, "nothing is left to do");
 }
 
 #[test]
 fn an_answer_never_exceeds_the_bound_on_a_message() {
-    let mut gossip = Gossip::new(id(1).hash(), "test", at(0));
+    let mut node = holding(1, &[]);
     for n in 0..5_000_u64 {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&n.to_be_bytes());
-        let id = NodeId::from_public_key(key);
-        gossip.digest.set(id.hash(), Some(&Leaf { id, ..leaf(2, 1_800_000_000, EntryState::Dead, 0) }));
+        let version = Version { epoch: 1_800_000_000, incarnation: 0 };
+        let claim = Claim { version, status: Status::Dead };
+        node.members.insert(Member::new(NodeId::from_public_key(key), claim, None, at(0)), at(0));
     }
     let buckets = vec![0; 256];
     let ask = Ask::Digest(crate::wire::link::DigestRequest { buckets, ..Default::default() });
-    let Some(Reply::Digest(answer)) = gossip.handle_ask(id(2), &ask, at(0)) else { panic!("no answer") };
+    let Some(Reply::Digest(answer)) = node.answer(id(2), &ask) else { panic!("no answer") };
     assert!(answer.next_bucket < 256 && answer.entries.len() <= 4_096);
     let bytes = prost::Message::encoded_len(&answer);
     assert!(bytes < crate::wire::MAX_LINK_BODY_LEN, "{bytes}");
@@ -287,15 +342,14 @@ fn a_load_is_forgotten_when_it_is_no_longer_fresh() {
 
 #[test]
 fn differing_roots_are_compared_although_there_is_always_news() {
-    let mut gossip = holding(1, &[(2, 1)]);
-    let asks = |gossip: &mut Gossip| {
-        std::iter::from_fn(|| gossip.poll_output()).filter(|o| matches!(o, Output::Ask { .. })).count()
-    };
+    let mut node = holding(1, &[(2, 1)]);
+    node.gossip.calm_down(at(0));
     let mut asked = 0;
-    for second in 10..110 {
-        gossip.note_news(at(second));
-        gossip.handle_root(id(2).hash(), 99, at(second));
-        asked += asks(&mut gossip);
+    for second in 20..120 {
+        node.gossip.note_news(at(second));
+        node.handle_root(2, 99, at(second));
+        let outputs = std::iter::from_fn(|| node.gossip.poll_output());
+        asked += outputs.filter(|output| matches!(output, Output::Ask { .. })).count();
     }
     assert!((2..=10).contains(&asked), "{asked} comparisons in 100 s");
 }

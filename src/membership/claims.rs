@@ -29,11 +29,11 @@ impl Membership {
             return;
         }
         let claim = Claim { version: Version { epoch, incarnation: 0 }, status: Status::Alive };
-        if let Some(member) = self.members.get_mut(&hash) {
+        if let Some(member) = self.members.get(&hash) {
             if epoch < member.claim.version.epoch {
                 return;
             }
-            member.addr = addr;
+            self.members.update(&hash, |member| member.addr = addr);
             if epoch == member.claim.version.epoch {
                 return;
             }
@@ -43,7 +43,7 @@ impl Membership {
                 self.outputs.push_back(Output::Refused(format!("member {id} is beyond {MAX_MEMBERS}")));
                 return;
             }
-            self.members.insert(hash, Member::new(id, claim, addr, now));
+            self.members.insert(Member::new(id, claim, addr, now), now);
             self.enlist(hash);
             self.outputs.push_back(Output::Joined(id));
             self.outputs.push_back(Output::Changed(hash));
@@ -66,8 +66,8 @@ impl Membership {
         now: Instant,
     ) {
         let hash = id.hash();
-        if let Some(member) = self.members.get_mut(&hash).filter(|member| member.claim == claim)
-            && member.grow_older(age, now)
+        if self.members.get(&hash).is_some_and(|member| member.claim == claim)
+            && self.members.update(&hash, |member| member.grow_older(age, now)) == Some(true)
         {
             self.outputs.push_back(Output::Changed(hash));
         }
@@ -86,7 +86,7 @@ impl Membership {
             let mut tombstone = Member::new(id, claim, None, now);
             tombstone.hold(Claim { status: Status::Alive, ..claim }, Duration::ZERO, now);
             tombstone.hold(claim, age, now);
-            self.members.insert(hash, tombstone);
+            self.members.insert(tombstone, now);
             self.outputs.push_back(Output::Changed(hash));
         }
     }
@@ -146,9 +146,8 @@ impl Membership {
 
     /// A datagram came from the member itself, which is alive at `version`; `source` is where a notice reaches it.
     pub(super) fn handle_heard(&mut self, from: IdHash, version: Version, source: SocketAddr, now: Instant) {
-        let Some(member) = self.members.get_mut(&from) else { return };
-        member.last_heard = now;
-        let held = member.claim;
+        let Some(held) = self.members.get(&from).map(|member| member.claim) else { return };
+        self.members.note_heard(from, now);
         if version > held.version {
             let claim = Claim { version, status: Status::Alive };
             self.handle_claim(from, claim, from, from, 0, now);
@@ -235,9 +234,9 @@ impl Membership {
         now: Instant,
     ) {
         let members = self.live_count();
-        let Some(member) = self.members.get_mut(&subject) else { return };
+        let Some(member) = self.members.get(&subject) else { return };
         let (id, held, has_address) = (member.id, member.claim, member.addr.is_some());
-        member.hold(claim, age, now);
+        self.members.update(&subject, |member| member.hold(claim, age, now));
         self.suspicions.remove(&subject);
         if (held.status == Status::Dead) != (claim.status == Status::Dead) {
             self.note_churn(subject, members, now);

@@ -55,7 +55,7 @@ impl Membership {
         let is_open = self.may_accuse && !self.holds_accusations && self.leaving.is_none();
         if !is_open
             || !self.detector.has_witnesses()
-            || !self.members.get(&subject).is_some_and(super::Member::is_live)
+            || !self.members.get(&subject).is_some_and(|member| member.is_live())
         {
             return;
         }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use rand::{Rng as _, RngExt as _};
 
 use super::timer::Timer;
-use super::{Destination, Member, Membership, Output};
+use super::{Destination, Membership, Output};
 use crate::id::{IdHash, NodeId};
 use crate::time::{Duration, Instant};
 use crate::view::Status;
@@ -85,7 +85,10 @@ impl Membership {
 
     /// Addresses where members were that nobody living has now.
     pub fn former_addresses(&self, now: Instant) -> impl Iterator<Item = SocketAddr> {
-        let live: BTreeSet<SocketAddr> = self.members.values().filter_map(|member| member.addr).collect();
+        let mut live = BTreeSet::new();
+        if !self.joining.former.is_empty() {
+            live.extend(self.members.values().filter_map(|member| member.addr));
+        }
         let former = self.joining.former.iter().filter(move |former| former.until > now);
         former.map(|former| former.addr).filter(move |addr| !live.contains(addr))
     }
@@ -137,9 +140,8 @@ impl Membership {
         if !self.joining.met || self.rng.random_range(0.0..1.0) >= chance {
             return;
         }
-        let dead = |member: &&Member| member.claim.status == Status::Dead;
-        let dead: Vec<SocketAddr> =
-            self.members.values().filter(dead).filter_map(|member| member.addr).collect();
+        let dead = self.members.tombstones().filter(|member| member.claim.status == Status::Dead);
+        let dead: Vec<SocketAddr> = dead.filter_map(|member| member.addr).collect();
         let lost: Vec<SocketAddr> = self.former_addresses(now).collect();
         let candidates = dead.len() + lost.len() + self.joining.seeds;
         let is_whole = dead.is_empty() && lost.is_empty();

@@ -24,10 +24,11 @@ mod damping;
 mod detector;
 mod dissemination;
 mod hard;
+mod inquiry;
 mod isolation;
 mod join;
 mod look;
-mod member;
+mod manifests;
 mod output;
 mod pauses;
 mod refutation;
@@ -38,6 +39,7 @@ mod rtt;
 mod spreading;
 mod suspicion;
 mod timer;
+mod tombstones;
 mod turns;
 mod watchers;
 mod witness;
@@ -45,9 +47,10 @@ mod witness;
 #[cfg(test)]
 mod tests;
 
+pub use crate::members::{Claim, Member, Members};
 pub use damping::Flapping;
 pub use detector::Detector;
-pub use member::{Claim, MAX_INCARNATION_JUMP, Member};
+pub use inquiry::{Inquiry, Waiting};
 pub use output::{ConnectOutcome, Destination, LinkAnswer, Output};
 
 use std::collections::{BTreeMap, VecDeque};
@@ -88,11 +91,11 @@ pub const TOMBSTONE_FADES: Duration = Duration::from_secs(12 * 3600);
 /// Tombstones are deleted at this age.
 pub const TOMBSTONE_ENDS: Duration = Duration::from_secs(24 * 3600);
 
+/// An incarnation may rise by at most this much at once, so that a forged one cannot pin a member for ever.
+pub const MAX_INCARNATION_JUMP: u64 = 1000;
+
 /// The most members, tombstones included, that a node keeps.
 pub const MAX_MEMBERS: usize = 65_536;
-
-/// Between two looks through the tombstones.
-const REAP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Notices of death that are sent per second, so that two histories that meet cannot flood each other.
 const MAX_NOTICES_PER_SECOND: u32 = 20;
@@ -100,6 +103,8 @@ const MAX_NOTICES_PER_SECOND: u32 = 20;
 /// What a node's membership begins with.
 #[derive(Debug)]
 pub struct Start {
+    /// The name of the cluster.
+    pub cluster: String,
     /// The node.
     pub id: NodeId,
     /// Its version.
@@ -126,7 +131,7 @@ pub struct Membership {
     version: Version,
     boot_nonce: u64,
     rng: ChaCha8Rng,
-    members: BTreeMap<IdHash, Member>,
+    members: Members,
     /// The live members except this node, shuffled; `next` is the one to be pinged.
     order: Vec<IdHash>,
     next: usize,
@@ -174,14 +179,14 @@ pub struct Membership {
 impl Membership {
     /// A mesh of one, which starts to join through its seeds and former peers.
     pub fn new(start: Start, now: Instant) -> Self {
-        let Start { id, version, boot_nonce, addr, seeds, peers, detector, seed } = start;
+        let Start { cluster, id, version, boot_nonce, addr, seeds, peers, detector, seed } = start;
         let mut membership = Self {
             id,
             hash: id.hash(),
             version,
             boot_nonce,
             rng: ChaCha8Rng::from_seed(seed),
-            members: BTreeMap::new(),
+            members: Members::new(&cluster),
             order: Vec::new(),
             next: 0,
             advertised: 1,
@@ -219,7 +224,7 @@ impl Membership {
             outputs: VecDeque::new(),
         };
         membership.timers.set(Timer::Period, now);
-        membership.timers.set(Timer::Reap, now + REAP_INTERVAL);
+        membership.timers.set(Timer::Reap, now + tombstones::REAP_INTERVAL);
         membership.start_joining(now);
         membership
     }
@@ -229,13 +234,13 @@ impl Membership {
         self.version
     }
 
-    /// The other members that are known, tombstones included.
-    pub fn members(&self) -> impl Iterator<Item = (&IdHash, &Member)> {
-        self.members.iter()
+    /// What is held of everybody.
+    pub const fn members(&self) -> &Members {
+        &self.members
     }
 
     /// One other member.
-    pub fn member(&self, hash: IdHash) -> Option<&Member> {
+    pub fn member(&self, hash: IdHash) -> Option<Member> {
         self.members.get(&hash)
     }
 
@@ -368,31 +373,6 @@ impl Membership {
 
     fn evidence(&mut self, subject: NodeId, text: String, by: Option<IdHash>) {
         self.outputs.push_back(Output::Evidence { subject, text: text.into(), by });
-    }
-
-    fn reap(&mut self, now: Instant) {
-        self.timers.set(Timer::Reap, now + REAP_INTERVAL);
-        let old: Vec<(IdHash, Duration)> = self
-            .members
-            .iter()
-            .filter(|(_, member)| !member.is_live())
-            .map(|(hash, member)| (*hash, member.age(now)))
-            .filter(|(_, age)| *age >= TOMBSTONE_FADES)
-            .collect();
-        for (hash, age) in old {
-            if age >= TOMBSTONE_ENDS {
-                self.bury(hash, age, now);
-            }
-            self.outputs.push_back(Output::Changed(hash));
-        }
-    }
-
-    /// Deletes a tombstone. Where a dead member was, somebody may come back; one that left is not waited for.
-    fn bury(&mut self, hash: IdHash, age: Duration, now: Instant) {
-        let Some(member) = self.members.remove(&hash) else { return };
-        if let Some(addr) = member.addr.filter(|_| member.claim.status == Status::Dead) {
-            self.joining.remember(addr, age, now);
-        }
     }
 }
 

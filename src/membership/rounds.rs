@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use rand::Rng as _;
 
 use super::timer::Timer;
-use super::{Destination, Detector, Member, Membership, Output, PERIOD, shuffle};
+use super::{Destination, Detector, Membership, Output, PERIOD, shuffle};
 use crate::id::{IdHash, Version};
 use crate::time::{Duration, Instant};
 use crate::view::Status;
@@ -183,7 +183,7 @@ impl Membership {
     /// The direct pings were not answered in time.
     fn ask_others(&mut self, token: u64, target: IdHash, now: Instant) {
         let relays =
-            self.sample(RELAYS, |member| member.claim.status == Status::Alive && member.hash() != target);
+            self.sample(RELAYS, |member| member.claim.status == Status::Alive && member.hash != target);
         if let Some(round) = self.rounds.get_mut(&token) {
             round.asked = u32::try_from(relays.len()).unwrap_or(u32::MAX);
         }
@@ -202,7 +202,7 @@ impl Membership {
         let Some(round) = self.rounds.remove(&token) else { return };
         self.awareness.handle_failure(round.asked, round.asked.saturating_sub(round.nacks));
         let target = round.target;
-        if !self.members.get(&target).is_some_and(Member::is_live) {
+        if !self.members.get(&target).is_some_and(|member| member.is_live()) {
             return;
         }
         self.isolation.note(target, false, now);
@@ -281,9 +281,7 @@ impl Membership {
         }
         let took = now.since(round.sent);
         self.round_trips.measure(took);
-        if let Some(member) = self.members.get_mut(&round.target) {
-            member.rtt = Some(took);
-        }
+        self.members.note_rtt(round.target, took, now);
     }
 
     /// A ping of this node was answered, directly or through `teller`: the target lived after it was sent.

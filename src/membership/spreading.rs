@@ -25,8 +25,12 @@ const EAGER_INTERVAL: Duration = Duration::from_millis(40);
 const DEATHS_AGAIN: Duration = Duration::from_millis(200);
 
 impl Membership {
-    /// Tells everyone a fact.
+    /// Tells everyone a fact. A node that does not know its mesh yet does not tell it of its members.
     pub fn disseminate(&mut self, fact: Fact, now: Instant) {
+        let is_introduction = matches!(fact.kind(), FactKind::Joined | FactKind::Manifest);
+        if is_introduction && !self.may_accuse && fact.subject != self.hash.0 {
+            return;
+        }
         self.dissemination.add(fact);
         self.schedule_gossip(now);
     }
@@ -85,12 +89,16 @@ impl Membership {
         if self.order.len() <= count * 4 {
             let mut all = self.order.clone();
             shuffle(&mut all, &mut self.rng);
-            drawn.extend(all.into_iter().filter(|id| self.members.get(id).is_some_and(&wanted)).take(count));
+            drawn.extend(
+                all.into_iter()
+                    .filter(|id| self.members.get(id).is_some_and(|member| wanted(&member)))
+                    .take(count),
+            );
             return drawn;
         }
         for _ in 0..count * 8 {
             let id = self.order[self.rng.random_range(0..self.order.len())];
-            if !drawn.contains(&id) && self.members.get(&id).is_some_and(&wanted) {
+            if !drawn.contains(&id) && self.members.get(&id).is_some_and(|member| wanted(&member)) {
                 drawn.push(id);
                 if drawn.len() == count {
                     break;

@@ -17,6 +17,9 @@ const EXCUSED: Duration = Duration::from_nanos(8 * 1_333_333_333);
 /// A turn may be this late before it counts as missed.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// No member that pings by turns is silent for longer.
+const MAX_PROMISE: Duration = Duration::from_secs(60);
+
 /// Watch links follow changes of who is watched after this long, so that many changes are one.
 const WATCH_AFTER: Duration = Duration::from_millis(50);
 
@@ -68,6 +71,12 @@ pub(super) struct Watched {
     checks: u32,
 }
 
+impl Watched {
+    pub(super) const fn due(&self) -> Instant {
+        self.due
+    }
+}
+
 /// Everyone whom this node watches.
 pub(super) type Watching = BTreeMap<IdHash, Watched>;
 
@@ -113,14 +122,15 @@ impl Membership {
 
     /// `peer` says when it pings this node again; 0 when it has other watchers.
     pub(super) fn handle_promise(&mut self, peer: IdHash, next_turn_ms: u32, now: Instant) {
-        if !self.detector.has_witnesses() || !self.members.get(&peer).is_some_and(super::Member::is_live) {
+        if !self.detector.has_witnesses() || !self.members.get(&peer).is_some_and(|member| member.is_live()) {
             return;
         }
         if next_turn_ms == 0 {
             self.unwatch(peer, now);
             return;
         }
-        let due = now + Duration::from_millis(next_turn_ms.into()) + GRACE;
+        let wait = Duration::from_millis(next_turn_ms.into()).min(MAX_PROMISE);
+        let due = now + wait + GRACE;
         if let Some(watched) = self.watching.get_mut(&peer) {
             *watched = Watched { due, checks: 0 };
         } else if self.watching.len() < MAX_WATCHED {

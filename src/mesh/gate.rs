@@ -10,6 +10,9 @@ use crate::time::{Duration, Instant};
 /// Peers whose digest must match, unless there are fewer.
 const MATCHES: usize = 3;
 
+/// Matches count until the mesh turns out to be larger than it was then by one part in this many.
+const GROWTH: usize = 8;
+
 /// A node that nobody answers passes after this long.
 const ALONE_AFTER: Duration = Duration::from_secs(30);
 
@@ -20,6 +23,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Gate {
     matched: BTreeSet<IdHash>,
+    /// The other members that were known when the first of these matches was seen.
+    others_then: usize,
     began: Instant,
     /// When to look again; `None` once it has passed.
     look_at: Option<Instant>,
@@ -28,7 +33,7 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(has_contacts: bool, now: Instant) -> Self {
-        Self { matched: BTreeSet::new(), began: now, look_at: Some(now), has_contacts }
+        Self { matched: BTreeSet::new(), others_then: 0, began: now, look_at: Some(now), has_contacts }
     }
 
     pub(super) const fn is_passed(&self) -> bool {
@@ -50,6 +55,11 @@ impl Gate {
     pub(super) fn try_pass(&mut self, others: usize, now: Instant) -> bool {
         if self.is_passed() {
             return false;
+        }
+        // When all start at once, those who match early know only the few who were there by then.
+        if self.matched.is_empty() || others > self.others_then + self.others_then / GROWTH {
+            self.others_then = others;
+            self.matched.clear();
         }
         let waited = now.since(self.began);
         let is_known = others > 0 && self.matched.len() >= others.min(MATCHES);

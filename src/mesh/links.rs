@@ -52,7 +52,7 @@ impl Mesh {
                 if let Some(record) = &digest.record {
                     self.summary.handle_record(record, false, now);
                 }
-                let mut reply = self.gossip.handle_ask(from, ask, now)?;
+                let mut reply = self.gossip.handle_ask(from, ask, self.membership.members(), now)?;
                 if let Reply::Digest(digest) = &mut reply {
                     digest.record = Some(self.summary.record());
                     digest.warm = self.summary.warm(now);
@@ -63,7 +63,7 @@ impl Mesh {
                 let Version { epoch, incarnation } = self.membership.version();
                 Some(Reply::Ping(Pong { epoch, incarnation }))
             }
-            Ask::Fetch(_) | Ask::Push(_) => self.gossip.handle_ask(from, ask, now),
+            Ask::Fetch(_) | Ask::Push(_) => self.gossip.handle_ask(from, ask, self.membership.members(), now),
         }
     }
 
@@ -94,7 +94,7 @@ impl Mesh {
             self.summary.handle_record(record, digest.warm, now);
         }
         match pending {
-            Pending::Gossip(token) => self.gossip.handle_reply(token, reply, now),
+            Pending::Gossip(token) => self.gossip.handle_reply(token, reply, self.membership.members(), now),
             Pending::Told | Pending::Ping(_) | Pending::Connect(_) => {}
             Pending::Keep => self.summary.handle_kept(matches!(reply, Some(Reply::Keep(_))), now),
         }
@@ -110,7 +110,7 @@ impl Mesh {
         };
         match target {
             Some((id, addr)) => self.request(id, addr, ask, Pending::Gossip(token)),
-            None => self.gossip.handle_reply(token, None, now),
+            None => self.gossip.handle_reply(token, None, self.membership.members(), now),
         }
     }
 

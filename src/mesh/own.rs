@@ -1,14 +1,12 @@
 //! This node's own manifest: put together from all machines, signed when it changed, renewed before it ages.
 
 use super::{Event, Mesh};
-use crate::gossip::{Leaf, Since};
 use crate::id::ManifestVersion;
 use crate::manifest::{Health, Manifest, Service, Standing};
 use crate::membership::Claim;
 use crate::probe::Target;
 use crate::time::{Duration, Instant, earliest};
 use crate::view::Status;
-use crate::wire::link::EntryState;
 use crate::wire::manifest::SignedManifest;
 use crate::wire::{Fact, FactKind, WireError};
 
@@ -127,8 +125,8 @@ impl Mesh {
             by: signed.hash(),
             value: 0,
         };
-        self.gossip.store.offer(self.hash, signed, Duration::ZERO, now);
-        self.cover_self(now);
+        self.gossip.verified.remember(&signed);
+        self.membership.keep_own(&signed, now);
         self.membership.disseminate(fact, now);
         self.note_change();
         Ok(())
@@ -153,20 +151,6 @@ impl Mesh {
         if fitting.is_none_or(|fitting| self.spread(fitting, now).is_err()) {
             self.own.renew_at = now + RENEWAL;
         }
-    }
-
-    /// Brings the digest in line with this node's own version and manifest. While it lets others hold it dead, that is
-    /// what it holds too, so that the digests agree.
-    pub(super) fn cover_self(&mut self, now: Instant) {
-        let held_dead_at = self.membership.held_dead_at();
-        let leaf = Leaf {
-            id: self.id,
-            version: held_dead_at.unwrap_or_else(|| self.membership.version()),
-            state: if held_dead_at.is_some() { EntryState::Dead } else { EntryState::Alive },
-            seq: self.own.version.seq,
-            since: Since { noted: now, age: Duration::ZERO },
-        };
-        self.gossip.digest.set(self.hash, Some(&leaf));
     }
 
     /// This node as it would publish itself now; the version is the published one.

@@ -28,8 +28,9 @@ impl Mesh {
         };
         packet.spell_out(self.hash.0);
         let from = IdHash(packet.from);
+        self.snapshot.touch(from);
         for manifest in &packet.manifests {
-            self.gossip.handle_manifest(manifest, Duration::ZERO, now);
+            self.gossip.handle_manifest(manifest, Duration::ZERO, self.membership.members(), now);
         }
         // A fact about a newcomer makes sense once its manifest, which came along, is known.
         self.pump_gossip(now);
@@ -67,12 +68,13 @@ impl Mesh {
             }
             FactKind::Manifest => {
                 let version = ManifestVersion { epoch: fact.epoch, seq: fact.incarnation };
-                self.gossip.want(subject, version, from, now);
+                self.gossip.want(subject, version, from, self.membership.members(), now);
             }
             FactKind::Load => {
                 let load = QuantisedLoad::from_wire(fact.value);
                 let is_member = self.membership.member(subject).is_some();
                 if is_member && self.gossip.loads.learn(subject, load, fact.incarnation, now) {
+                    self.snapshot.touch(subject);
                     self.membership.disseminate(fact.clone(), now);
                 }
             }
@@ -132,7 +134,7 @@ impl Mesh {
 
     /// Acks and joins carry the root of the digest; acks for this node carry its load too.
     fn with_root(&self, mut body: Body) -> Body {
-        let root = self.gossip.digest.root();
+        let root = self.membership.members().root();
         match &mut body {
             Body::Ack(ack) => {
                 ack.root = root;
@@ -162,10 +164,10 @@ impl Mesh {
             {
                 continue;
             }
-            let Some(held) = self.gossip.store.held(IdHash(fact.subject)) else { continue };
+            let Some(held) = self.membership.members().held(IdHash(fact.subject)) else { continue };
             let bytes = held.signed.bytes();
             // A newcomer's joining and its manifest are two facts that name the same one.
-            let is_named = held.signed.hash() == fact.by && manifests.iter().all(|one| **one != **bytes);
+            let is_named = held.signed.hash() == fact.by && manifests.iter().all(|one| **one != *bytes);
             if is_named && held.age(now) < PUSHED_WHILE_YOUNGER && bytes.len() + MANIFEST_FRAMING <= left {
                 left -= bytes.len() + MANIFEST_FRAMING;
                 manifests.push(bytes.to_vec());

@@ -1,13 +1,16 @@
 //! Carries what one machine says to the others and to the world, until all are silent.
 
+use std::sync::Arc;
+
 use super::{Event, Mesh, Output, PERSIST_PEERS_INTERVAL, Persist, Refused};
-use crate::gossip::{Leaf, Peer, Since};
+use crate::gossip::Peer;
 use crate::id::{IdHash, ManifestVersion, NodeId, Version};
-use crate::manifest::Manifest;
-use crate::membership::{Claim, TOMBSTONE_FADES};
+use crate::members::Offer;
+use crate::membership::Claim;
 use crate::time::{Duration, Instant};
 use crate::view::Status;
 use crate::wire::link::EntryState;
+use crate::wire::manifest::SignedManifest;
 use crate::wire::{Body, Fact, FactKind, encode};
 use crate::{election, gossip, membership, probe, summary};
 
@@ -52,6 +55,7 @@ impl Mesh {
             Out::PingLink { subject, within } => self.ping_link(subject, within, now),
             Out::Connect { subject } => self.connect(subject, now),
             Out::Route { id, is_unroutable } => {
+                self.snapshot.touch(id.hash());
                 self.note_change();
                 self.event(if is_unroutable { Event::Unroutable(id) } else { Event::Routable(id) });
             }
@@ -62,16 +66,17 @@ impl Mesh {
             }
             Out::Changed(hash) => self.cover(hash, now),
             Out::Wanted { subject, epoch, teller } => {
-                self.gossip.want(subject, ManifestVersion { epoch, seq: 0 }, teller, now);
+                let version = ManifestVersion { epoch, seq: 0 };
+                self.gossip.want(subject, version, teller, self.membership.members(), now);
             }
             Out::Contact { id, addr, root } => {
                 // A dead member with the same root lets itself be held dead.
                 let is_known = self.membership.member(id.hash()).is_some();
-                if !is_known || root != self.gossip.digest.root() {
-                    self.gossip.start_sync(Peer::Contact { id, addr }, now);
+                if !is_known || root != self.membership.members().root() {
+                    self.gossip.start_sync(Peer::Contact { id, addr }, self.membership.members(), now);
                 }
             }
-            Out::Root { peer, root } => self.gossip.handle_root(peer, root, now),
+            Out::Root { peer, root } => self.gossip.handle_root(peer, root, self.membership.members(), now),
             Out::Joined(id) => self.event(Event::Joined(id)),
             Out::Suspected { subject, accuser } => {
                 let accuser = self.id_of(accuser);
@@ -98,9 +103,7 @@ impl Mesh {
         while let Some(output) = self.gossip.poll_output() {
             match output {
                 gossip::Output::Ask { to, token, ask } => self.ask_for_gossip(to, token, ask, now),
-                gossip::Output::Manifest { manifest, previous, hash } => {
-                    self.take_manifest(&manifest, previous.as_deref(), hash, now);
-                }
+                gossip::Output::Manifest { signed, age } => self.take_manifest(signed, age, now),
                 gossip::Output::Claim { id, version, state, age, teller } => {
                     self.take_claim(id, version, state, age, teller, now);
                 }
@@ -113,9 +116,16 @@ impl Mesh {
         }
     }
 
-    fn take_manifest(&mut self, manifest: &Manifest, previous: Option<&Manifest>, hash: u64, now: Instant) {
-        let owner = manifest.id.hash();
+    fn take_manifest(&mut self, signed: SignedManifest, age: Duration, now: Instant) {
+        let (owner, hash, manifest) = (signed.owner(), signed.hash(), Arc::clone(signed.manifest()));
+        let previous = self.membership.members().held(owner).map(|held| Arc::clone(held.signed.manifest()));
+        if previous.as_ref().is_some_and(|previous| previous.version >= manifest.version) {
+            return;
+        }
         self.membership.introduce(manifest.id, manifest.version.epoch, manifest.addr, hash, now);
+        if self.membership.keep(signed, age, now) != Offer::Accepted {
+            return;
+        }
         self.cover(owner, now);
         let fact = Fact {
             subject: owner.0,
@@ -129,7 +139,7 @@ impl Mesh {
         // Whoever hears of the newcomer's services has heard of the newcomer.
         self.pump_membership(now);
         for service in &manifest.services {
-            let before = previous.and_then(|p| p.services.iter().find(|s| s.name == service.name));
+            let before = previous.as_ref().and_then(|p| p.services.iter().find(|s| s.name == service.name));
             if before.map(|before| before.health) != Some(service.health) {
                 let (worker, service, health) = (manifest.id, service.name.clone(), service.health);
                 self.event(Event::Health { worker, service, health });
@@ -193,6 +203,7 @@ impl Mesh {
                     self.membership.disseminate(Fact { value: term, ..fact }, now);
                     self.own.touch();
                     self.note_change();
+                    self.refresh_census(now);
                     self.summary.handle_lead(term, now);
                 }
                 Out::StepDown => {
@@ -229,7 +240,7 @@ impl Mesh {
                 }
                 Out::Wrote { term, seq, error } => self.event(Event::Write { term, seq, error }),
             }
-            self.view = None;
+            self.snapshot.expire();
             self.view_version += 1;
         }
         if !self.election.is_silent() {
@@ -240,6 +251,7 @@ impl Mesh {
     fn open_gate(&mut self, now: Instant) {
         if self.gate.try_pass(self.membership.live_count() - 1, now) {
             self.membership.allow_accusations(now);
+            self.gossip.calm_down(now);
             self.own.touch();
             self.event(Event::Ready);
             self.note_change();
@@ -251,47 +263,24 @@ impl Mesh {
         self.note_change();
         self.gossip.note_news(now);
         self.persist_peers_at.get_or_insert(now + PERSIST_PEERS_INTERVAL);
-        if hash == self.hash {
-            self.cover_self(now);
-            return;
-        }
-        let Some(member) = self.membership.member(hash) else {
+        self.membership.cover(hash, now);
+        self.snapshot.touch(hash);
+        if hash != self.hash && self.membership.member(hash).is_none() {
             self.gossip.forget(hash);
-            return;
-        };
-        let age = member.age(now);
-        let state = match member.claim.status {
-            Status::Alive | Status::Suspect => EntryState::Alive,
-            Status::Dead => EntryState::Dead,
-            Status::Left => EntryState::Left,
-        };
-        // The seq of an earlier boot's manifest may be the same by chance, and would hide that the new one is missing.
-        let of_this_boot = |version: &ManifestVersion| version.epoch == member.claim.version.epoch;
-        let leaf = Leaf {
-            id: member.id,
-            version: member.claim.version,
-            state,
-            seq: self.gossip.store.version(hash).filter(of_this_boot).map_or(0, |version| version.seq),
-            since: Since { noted: now, age },
-        };
-        if state == EntryState::Alive || age < TOMBSTONE_FADES {
-            self.gossip.digest.set(hash, Some(&leaf));
-        } else {
-            self.gossip.digest.fade(hash, &leaf);
         }
     }
 
     /// Members, manifests or the leader changed.
     pub(super) fn note_change(&mut self) {
         self.roster.touch();
-        self.view = None;
+        self.snapshot.expire();
         self.view_version += 1;
     }
 
     pub(super) fn persist_peers(&mut self, now: Instant) {
         self.persist_peers_at = None;
-        let kept = |member: &&membership::Member| member.claim.status != Status::Left;
-        let members = self.membership.members().map(|(_, member)| member);
+        let kept = |member: &membership::Member| member.claim.status != Status::Left;
+        let members = self.membership.members().values();
         let members = members.filter(kept).filter_map(|member| member.addr);
         let peers = members.chain(self.membership.former_addresses(now)).take(MAX_PEERS).collect();
         self.outputs.push_back(Output::Persist(Persist::Peers(peers)));

@@ -1,34 +1,40 @@
 //! Who may lead, and what the summary's writer is told about the members.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use super::{Event, Mesh};
-use crate::election::Candidate;
+use crate::election::{Candidate, Rank};
 use crate::id::{IdHash, NodeId, ServiceName};
 use crate::manifest::{Health, Manifest, Standing};
 use crate::summary::{Census, CensusMember};
 use crate::time::{Duration, Instant};
 use crate::view::Status;
 
-/// Between two looks at the roster, for each member.
-const ROSTER_REST_PER_MEMBER: Duration = Duration::from_micros(20);
+/// Between two looks at the roster, for each member: so that a rush of changes in a large mesh costs little.
+const ROSTER_REST_PER_MEMBER: Duration = Duration::from_micros(100);
+
+/// Candidates that the election is told of, besides this node and those that lead: it asks the best three, and beyond
+/// the first few places in the ranking all hold back equally long.
+const CANDIDATES: usize = 64;
 
 /// When the roster (who may lead, and what the summary would say) is looked at anew.
 #[derive(Debug)]
 pub(super) struct Roster {
     is_stale: bool,
+    /// The census, which only a leader's writes need at once, is older than the last change.
+    is_census_stale: bool,
     not_before: Instant,
 }
 
 impl Roster {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { is_stale: true, not_before: now }
+        Self { is_stale: true, is_census_stale: true, not_before: now }
     }
 
     /// Members or manifests changed.
     pub(super) const fn touch(&mut self) {
         self.is_stale = true;
+        self.is_census_stale = true;
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
@@ -65,32 +71,71 @@ impl Mesh {
         }
         let members = u32::try_from(self.membership.live_count()).unwrap_or(u32::MAX);
         self.roster.rest_until(now + ROSTER_REST_PER_MEMBER * members);
-        let live = self.live_manifests(now);
-        let (candidates, differ) = eligible(&live);
+        let (candidates, differ) = self.eligible(now);
         if differ && !self.stores_differ {
             self.event(Event::StoresDiffer);
         }
         self.stores_differ = differ;
         self.election.handle_candidates(candidates, now);
-        let census = self.census(&live, now);
-        self.summary.handle_census(census, now);
+        if self.election.leading_term() > 0 {
+            self.refresh_census(now);
+        }
     }
 
-    /// The manifests of all live members, this one included, with whether they are suspect.
-    fn live_manifests(&self, now: Instant) -> Vec<(Arc<Manifest>, Status)> {
-        let own =
-            self.gossip.store.fresh(self.hash, now).map(|manifest| (Arc::clone(manifest), Status::Alive));
-        let others = self.membership.members().filter(|(_, member)| member.is_live());
-        let others = others.filter_map(|(hash, member)| {
-            let manifest = self.gossip.store.fresh(*hash, now)?;
-            Some((Arc::clone(manifest), member.claim.status))
-        });
-        own.into_iter().chain(others).collect()
+    /// Tells the summary of the members as they are now, unless nothing changed since it was told last.
+    pub(super) fn refresh_census(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.roster.is_census_stale, false) {
+            let census = self.census(now);
+            self.summary.handle_census(census, now);
+        }
     }
 
-    fn census(&self, live: &[(Arc<Manifest>, Status)], now: Instant) -> Census {
+    /// The manifests of all live members that may be used, this one's included, and whether they are suspect.
+    fn live_manifests(&self, now: Instant) -> impl Iterator<Item = (&Manifest, Status)> {
+        let members = self.membership.members();
+        let own = members.fresh(self.hash, now).map(|manifest| (&**manifest, Status::Alive));
+        own.into_iter().chain(members.live_manifests(now))
+    }
+
+    /// The members that may lead, and whether they use different shared stores.
+    fn eligible(&self, now: Instant) -> (Vec<Candidate>, bool) {
+        let mut stores = Stores::default();
+        self.live_manifests(now).for_each(|(manifest, _)| stores.count(&manifest.standing));
+        let any_shared = stores.shared().next().is_some();
+        let mut best = BTreeMap::new();
+        let mut always = Vec::new();
+        for (manifest, status) in self.live_manifests(now) {
+            let Manifest { id, version, standing, .. } = manifest;
+            // A leader that is only suspected leads on: a hold-down on every suspicion would leave no leader at all.
+            let may_lead = (status == Status::Alive || standing.leading_term > 0)
+                && standing.offers
+                && standing.store_ok
+                && !standing.damped
+                && (!any_shared || stores.is_shared(standing));
+            if !may_lead {
+                continue;
+            }
+            let rank = Rank::new(standing.priority, version.epoch, *id);
+            if *id == self.id || standing.leading_term > 0 {
+                always.push(Candidate::new(*id, standing.priority, version.epoch, standing.leading_term));
+            } else if best.len() < CANDIDATES || best.last_key_value().is_some_and(|(worst, _)| rank < *worst)
+            {
+                best.insert(rank, (*id, standing.priority, version.epoch));
+                if best.len() > CANDIDATES {
+                    best.pop_last();
+                }
+            }
+        }
+        let best = best.into_values().map(|(id, priority, epoch)| Candidate::new(id, priority, epoch, 0));
+        (always.into_iter().chain(best).collect(), stores.differ())
+    }
+
+    fn census(&self, now: Instant) -> Census {
         let mut services: BTreeMap<ServiceName, (u32, u32)> = BTreeMap::new();
-        for (manifest, _) in live {
+        let (mut workers, mut budget) = (0, None);
+        for (manifest, _) in self.live_manifests(now) {
+            workers += 1;
+            budget = budget.into_iter().chain(manifest.max_writes_per_day).min();
             for service in &manifest.services {
                 let (healthy, total) = services.entry(service.name.clone()).or_default();
                 *total += 1;
@@ -101,15 +146,16 @@ impl Mesh {
         let others = self
             .membership
             .members()
-            .map(|(hash, member)| (*hash, member.id, member.claim.status, member.claim.version.epoch));
+            .values()
+            .map(|member| (member.hash, member.id, member.claim.status, member.claim.version.epoch));
         let members = std::iter::once(own).chain(others);
         let members = members.map(|member| self.census_member(member, now)).collect();
         Census {
             members,
             services,
-            workers: u32::try_from(live.len()).unwrap_or(u32::MAX),
+            workers,
             leader: self.election.leader().and_then(|leader| self.id_of(leader)),
-            budget: live.iter().filter_map(|(manifest, _)| manifest.max_writes_per_day).min(),
+            budget,
             met_anybody: self.membership.met_anybody(),
             alive_members: self.membership.live_count() - 1,
         }
@@ -120,7 +166,7 @@ impl Mesh {
         (hash, id, status, epoch): (IdHash, NodeId, Status, u64),
         now: Instant,
     ) -> CensusMember {
-        let manifest = self.gossip.store.fresh(hash, now);
+        let manifest = self.membership.members().fresh(hash, now);
         CensusMember {
             id,
             hash,
@@ -138,38 +184,32 @@ impl Mesh {
     }
 }
 
-/// The members that may lead, and whether they use different shared stores.
+/// Who uses which store.
 ///
 /// A store is shared when it is not a file, or when another live member names the same one. If anybody has a shared
 /// store, only its users may lead: a private file would hide the mesh from its edges.
-fn eligible(live: &[(Arc<Manifest>, Status)]) -> (Vec<Candidate>, bool) {
-    let mut users: BTreeMap<u64, u32> = BTreeMap::new();
-    for (manifest, _) in live {
-        *users.entry(manifest.standing.store_id).or_default() += 1;
+#[derive(Debug, Default)]
+struct Stores {
+    /// Users, and whether it is remote for any of them.
+    users: BTreeMap<u64, (u32, bool)>,
+}
+
+impl Stores {
+    fn count(&mut self, standing: &Standing) {
+        let (users, is_remote) = self.users.entry(standing.store_id).or_default();
+        *users += 1;
+        *is_remote |= standing.store_remote;
     }
-    let is_shared = |standing: &Standing| {
-        standing.store_remote || users.get(&standing.store_id).is_some_and(|users| *users > 1)
-    };
-    let shared: BTreeSet<u64> = live
-        .iter()
-        .filter(|(manifest, _)| is_shared(&manifest.standing))
-        .map(|(manifest, _)| manifest.standing.store_id)
-        .collect();
-    let candidates = live
-        .iter()
-        .filter(|(manifest, status)| {
-            let standing = &manifest.standing;
-            // A leader that is only suspected leads on: a hold-down on every suspicion would leave no leader at all.
-            (*status == Status::Alive || standing.leading_term > 0)
-                && standing.offers
-                && standing.store_ok
-                && !standing.damped
-                && (shared.is_empty() || is_shared(standing))
-        })
-        .map(|(manifest, _)| {
-            let standing = &manifest.standing;
-            Candidate::new(manifest.id, standing.priority, manifest.version.epoch, standing.leading_term)
-        })
-        .collect();
-    (candidates, shared.len() > 1)
+
+    fn is_shared(&self, standing: &Standing) -> bool {
+        standing.store_remote || self.users.get(&standing.store_id).is_some_and(|(users, _)| *users > 1)
+    }
+
+    fn shared(&self) -> impl Iterator<Item = &u64> {
+        self.users.iter().filter(|(_, (users, is_remote))| *users > 1 || *is_remote).map(|(store, _)| store)
+    }
+
+    fn differ(&self) -> bool {
+        self.shared().nth(1).is_some()
+    }
 }

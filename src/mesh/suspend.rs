@@ -92,7 +92,7 @@ impl Mesh {
         match others.iter().find(|member| !refresh.tried.contains(member)) {
             Some(member) => {
                 refresh.tried.insert(*member);
-                self.gossip.start_sync(Peer::Member(*member), now);
+                self.gossip.start_sync(Peer::Member(*member), self.membership.members(), now);
             }
             None => {
                 refresh.tried.clone_from(&refresh.compared);

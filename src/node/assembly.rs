@@ -149,7 +149,8 @@ pub(super) async fn assemble(
     let services = LocalServices::new(config.services.clone(), base.data_dir.services()?);
     let mut mesh = base.mesh(&config, &services, address.current())?;
 
-    let published = Published::new(mesh.view(base.clock.now()), mesh.live_summary(unix_now().as_secs()));
+    let now = base.clock.now();
+    let published = Published::new(mesh.view(now), mesh.live_summary(unix_now().as_secs(), now));
     transport.set_known_epochs(published.views.subscribe());
     let (senders, inbox, proxied) = inbox(incoming);
     let store = open_store(&config, &senders, &base.metrics, tasks)?;

@@ -221,7 +221,8 @@ impl Node {
         self.metrics.observe_view(&view);
         self.metrics.observe_vitals(self.mesh.vitals());
         self.published.publish(view);
-        self.published.publish_summary(self.mesh.live_summary(unix_now().as_secs()));
+        let summary = self.mesh.live_summary(unix_now().as_secs(), self.clock.now());
+        self.published.publish_summary(summary);
     }
 
     fn is_view_stale(&self) -> bool {

@@ -222,8 +222,13 @@ impl Policy {
 
     /// Time passed.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let was_idle = matches!(self.phase, Phase::Idle);
         self.expire(now);
-        self.advance(now);
+        let has_ended = !was_idle && matches!(self.phase, Phase::Idle);
+        // What is to be written depends on all members: that is not looked at whenever something else is due.
+        if has_ended || self.due.is_some_and(|due| due <= now) {
+            self.advance(now);
+        }
     }
 
     /// The next thing to do; drain to `None` after every call.

@@ -3,6 +3,7 @@
 //! Normative text: `docs/protocol.md`. Decoding never panics and bounds every collection; unknown fields and
 //! unknown kinds are skipped, so mixed versions live together. Sealing and TLS are not here but in `transport`.
 
+pub mod digest;
 pub mod fact;
 pub mod hello;
 pub mod link;

@@ -1,5 +1,7 @@
 //! The precedence rule, the timeouts and the queue of facts, by themselves; stories of whole meshes are in `mesh`.
 
+mod traps;
+
 use std::net::SocketAddr;
 
 use super::awareness::Awareness;
@@ -32,6 +34,7 @@ fn at(millis: u64) -> Instant {
 /// Member 0 alone, before its gate.
 fn alone(detector: Detector, seeds: usize, peers: Vec<SocketAddr>) -> Membership {
     let start = Start {
+        cluster: "test".to_owned(),
         id: id(0),
         version: version(10, 0),
         boot_nonce: 1,

@@ -187,7 +187,7 @@ fn a_manifest_rides_once_on_a_packet() {
     let mesh = &mut cluster.nodes.get_mut(&0).unwrap().mesh;
     let subject = id(2).hash();
     let (hash, version) = {
-        let held = mesh.gossip.store.held(subject).unwrap();
+        let held = mesh.membership.members().held(subject).unwrap();
         (held.signed.hash(), held.signed.manifest().version)
     };
     let fact = |kind: FactKind| Fact {

@@ -7,7 +7,7 @@ use crate::id::{Identity, ServiceName};
 use crate::manifest::{Health, HostPolicy, Manifest, Protocol, Route, Service, Split};
 use crate::time::Duration;
 use crate::wire::WireError;
-use crate::wire::manifest::{MAX_MANIFEST_LEN, MAX_TTL, SignedManifest};
+use crate::wire::manifest::{MAX_MANIFEST_LEN, MAX_TTL, SignedManifest, Verified};
 
 /// The outer message, as another implementation would have it.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -69,7 +69,7 @@ fn fields_of_a_later_version_are_covered_by_the_signature_and_forwarded() {
     let bytes = extended(full_manifest(), &identity(2), &[0xa0, 0x06, 0x01]);
     let read = SignedManifest::verify(&bytes).unwrap();
     assert_eq!(**read.manifest(), full_manifest());
-    assert_eq!(**read.bytes(), *bytes);
+    assert_eq!(*read.bytes(), *bytes);
 }
 
 #[test]
@@ -123,4 +123,33 @@ fn lists_and_fields_of_a_manifest_are_bounded() {
     };
     check(Manifest { routes: split(33, 1), ..small_manifest() }, "splits");
     check(Manifest { routes: split(1, 101), ..small_manifest() }, "split");
+}
+
+#[test]
+fn the_same_bytes_are_verified_once_and_forgeries_drive_out_nothing() {
+    let verified = Verified::new(4);
+    let bytes = signed(full_manifest(), &identity(2));
+    let first = verified.verify(&bytes).unwrap();
+    for n in 0..100 {
+        let mut forged = bytes.clone();
+        let at = forged.len() - 1 - n % 60;
+        forged[at] ^= 1 << (n % 8);
+        assert_eq!(verified.verify(&forged).unwrap_err(), verified.verify(&forged).unwrap_err());
+    }
+    let again = verified.verify(&bytes).unwrap();
+    assert!(std::sync::Arc::ptr_eq(first.manifest(), again.manifest()), "one copy is shared");
+}
+
+#[test]
+fn only_so_many_verified_manifests_are_remembered() {
+    let verified = Verified::new(4);
+    let bytes = signed(full_manifest(), &identity(2));
+    let first = verified.verify(&bytes).unwrap();
+    for seq in 100..110 {
+        let mut manifest = full_manifest();
+        manifest.version.seq = seq;
+        verified.verify(&signed(manifest, &identity(2))).unwrap();
+    }
+    let again = verified.verify(&bytes).unwrap();
+    assert!(!std::sync::Arc::ptr_eq(first.manifest(), again.manifest()), "it was forgotten");
 }

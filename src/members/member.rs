@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
+use super::ticks::Ticks;
 use crate::id::{IdHash, NodeId, Version};
 use crate::time::{Duration, Instant};
 use crate::view::Status;
+use crate::wire::link::EntryState;
 
 /// Something said about a member's liveness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,47 +25,25 @@ impl Claim {
     }
 }
 
-/// An incarnation may rise by at most this much at once, so that a forged one cannot pin a member for ever.
-pub const MAX_INCARNATION_JUMP: u64 = 1000;
-
 /// A member as this node sees it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Member {
     /// Its identity.
     pub id: NodeId,
+    /// Its short name on the wire.
+    pub hash: IdHash,
     /// What is held about it.
     pub claim: Claim,
     /// Where it is reached.
     pub addr: Option<SocketAddr>,
-    /// The round trip last measured.
-    pub rtt: Option<Duration>,
-    /// When this node first heard of it.
-    pub first_seen: Instant,
-    /// When this node last heard from it directly.
-    pub last_heard: Instant,
-    /// Since when the status is held.
-    since: Instant,
-    /// How old the status was already when it was learned: a tombstone travels with its age.
-    age_when_learned: Duration,
+    /// Since when the status is held: here, or where it was learned, as a tombstone travels with its age.
+    pub(super) since: Ticks,
 }
 
 impl Member {
-    pub(super) const fn new(id: NodeId, claim: Claim, addr: Option<SocketAddr>, now: Instant) -> Self {
-        Self {
-            id,
-            claim,
-            addr,
-            rtt: None,
-            first_seen: now,
-            last_heard: now,
-            since: now,
-            age_when_learned: Duration::ZERO,
-        }
-    }
-
-    /// Its short name on the wire.
-    pub fn hash(&self) -> IdHash {
-        self.id.hash()
+    /// A member that has just become known.
+    pub fn new(id: NodeId, claim: Claim, addr: Option<SocketAddr>, now: Instant) -> Self {
+        Self { id, hash: id.hash(), claim, addr, since: Ticks::at(now, Duration::ZERO) }
     }
 
     /// Alive or suspect.
@@ -73,22 +53,31 @@ impl Member {
 
     /// How long the status has been held, here and where it was learned.
     pub fn age(&self, now: Instant) -> Duration {
-        self.age_when_learned.saturating_add(now.since(self.since))
+        self.since.age(now)
+    }
+
+    /// Its state, as digests and records say it.
+    pub const fn state(&self) -> EntryState {
+        match self.claim.status {
+            Status::Alive | Status::Suspect => EntryState::Alive,
+            Status::Dead => EntryState::Dead,
+            Status::Left => EntryState::Left,
+        }
     }
 
     /// Others have held the same status for longer, and so it is from now on here. True when that was news.
-    pub(super) fn grow_older(&mut self, age: Duration, now: Instant) -> bool {
+    pub fn grow_older(&mut self, age: Duration, now: Instant) -> bool {
         let is_older = !self.is_live() && age > self.age(now);
         if is_older {
-            (self.since, self.age_when_learned) = (now, age);
+            self.since = Ticks::at(now, age);
         }
         is_older
     }
 
-    pub(super) fn hold(&mut self, claim: Claim, age: Duration, now: Instant) {
+    /// Holds another claim; a status that is new here is `age` old.
+    pub fn hold(&mut self, claim: Claim, age: Duration, now: Instant) {
         if claim.status != self.claim.status {
-            self.since = now;
-            self.age_when_learned = age;
+            self.since = Ticks::at(now, age);
         }
         self.claim = claim;
     }
