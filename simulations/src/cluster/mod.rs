@@ -96,8 +96,8 @@ enum Happening {
     Stored { node: usize, boot: u64, reply: StoreReply },
     /// The machine is as busy as it just happens to be.
     Load { node: usize, boot: u64 },
-    /// The process was told a higher epoch of its own and starts again above it.
-    Raised { node: usize, boot: u64, epoch: u64 },
+    /// The process was told a higher epoch of its own, and takes one above it.
+    Raised { node: usize, boot: u64, known: u64 },
     /// A machine is switched on.
     Start { node: usize },
     /// A connection is made, or breaks.
