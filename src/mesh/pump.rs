@@ -126,6 +126,8 @@ impl Mesh {
             return;
         }
         self.cover(owner, now);
+        // It may have offered to lead before.
+        self.roster.touch();
         let fact = Fact {
             subject: owner.0,
             epoch: manifest.version.epoch,
@@ -259,7 +261,13 @@ impl Mesh {
 
     /// Brings digest and view in line with what membership and gossip hold of a member.
     pub(super) fn cover(&mut self, hash: IdHash, now: Instant) {
-        self.note_change();
+        if self.may_lead(hash) {
+            self.roster.touch();
+        } else {
+            self.roster.touch_later(now);
+        }
+        self.view = None;
+        self.view_version += 1;
         self.gossip.note_news(now);
         self.persist_peers_at.get_or_insert(now + PERSIST_PEERS_INTERVAL);
         self.membership.cover(hash, now);
