@@ -13,6 +13,7 @@ impl Mesh {
     /// Knows the owners of these manifests, as if it had met all of them and nothing was left to tell.
     pub fn acquaint(&mut self, manifests: &[SignedManifest], now: Instant) {
         self.membership.acquaint(manifests, now);
+        self.snapshot.forget();
         self.note_change();
         self.gossip.note_news(now);
         self.pump(now);

@@ -7,6 +7,7 @@
 mod acquaint;
 mod config;
 mod gate;
+mod inquiry;
 mod io;
 mod links;
 mod own;
@@ -19,14 +20,13 @@ mod suspend;
 #[cfg(test)]
 mod tests;
 
-pub use crate::membership::{ConnectOutcome, Destination, Detector};
+pub use crate::membership::{ConnectOutcome, Destination, Detector, Inquiry, Waiting};
 pub use config::{Boot, Config, StoreConfig};
 pub use io::{
     Event, Input, LINK_REQUEST_TIMEOUT, LinkFailure, LocalChange, Output, Persist, Refused, RequestId,
 };
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
@@ -38,11 +38,11 @@ use crate::membership::{self, Membership};
 use crate::probe::{Prober, Target};
 use crate::summary::{Policy, PolicyConfig};
 use crate::time::{Duration, Instant, earliest};
-use crate::view::View;
 use crate::wire::WireError;
 use gate::Gate;
 use links::Pending;
 use own::OwnManifest;
+use snapshot::Snapshot;
 use standing::Roster;
 use suspend::Refresh;
 
@@ -97,7 +97,7 @@ pub struct Mesh {
     /// When something was last handled, to notice that the node stood still.
     last_handled: Instant,
     refresh: Option<Refresh>,
-    view: Option<Arc<View>>,
+    snapshot: Snapshot,
     view_version: u64,
     outputs: VecDeque<Output>,
 }
@@ -159,7 +159,7 @@ impl Mesh {
             roster: Roster::new(now),
             last_handled: now,
             refresh: None,
-            view: None,
+            snapshot: Snapshot::new(now),
             view_version: 0,
             outputs: VecDeque::new(),
             config,
@@ -280,7 +280,7 @@ impl Mesh {
                 if let Some((quantised, telling)) = self.gossip.loads.measure(load, now) {
                     self.tell_load(quantised, telling, now);
                 }
-                self.view = None;
+                self.snapshot.expire();
                 return;
             }
             LocalChange::Draining => self.draining = true,

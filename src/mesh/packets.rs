@@ -28,6 +28,7 @@ impl Mesh {
         };
         packet.spell_out(self.hash.0);
         let from = IdHash(packet.from);
+        self.snapshot.touch(from);
         for manifest in &packet.manifests {
             self.gossip.handle_manifest(manifest, Duration::ZERO, self.membership.members(), now);
         }
@@ -73,6 +74,7 @@ impl Mesh {
                 let load = QuantisedLoad::from_wire(fact.value);
                 let is_member = self.membership.member(subject).is_some();
                 if is_member && self.gossip.loads.learn(subject, load, fact.incarnation, now) {
+                    self.snapshot.touch(subject);
                     self.membership.disseminate(fact.clone(), now);
                 }
             }

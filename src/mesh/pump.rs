@@ -55,6 +55,7 @@ impl Mesh {
             Out::PingLink { subject, within } => self.ping_link(subject, within, now),
             Out::Connect { subject } => self.connect(subject, now),
             Out::Route { id, is_unroutable } => {
+                self.snapshot.touch(id.hash());
                 self.note_change();
                 self.event(if is_unroutable { Event::Unroutable(id) } else { Event::Routable(id) });
             }
@@ -241,7 +242,7 @@ impl Mesh {
                 }
                 Out::Wrote { term, seq, error } => self.event(Event::Write { term, seq, error }),
             }
-            self.view = None;
+            self.snapshot.expire();
             self.view_version += 1;
         }
         if !self.election.is_silent() {
@@ -271,6 +272,7 @@ impl Mesh {
         self.gossip.note_news(now);
         self.persist_peers_at.get_or_insert(now + PERSIST_PEERS_INTERVAL);
         self.membership.cover(hash, now);
+        self.snapshot.touch(hash);
         if hash != self.hash && self.membership.member(hash).is_none() {
             self.gossip.forget(hash);
         }
@@ -279,7 +281,7 @@ impl Mesh {
     /// Members, manifests or the leader changed.
     pub(super) fn note_change(&mut self) {
         self.roster.touch();
-        self.view = None;
+        self.snapshot.expire();
         self.view_version += 1;
     }
 

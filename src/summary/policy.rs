@@ -222,9 +222,11 @@ impl Policy {
 
     /// Time passed.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let was_idle = matches!(self.phase, Phase::Idle);
         self.expire(now);
-        // What would be written costs time in proportion to the members, and every timer of the node comes by here.
-        if self.due.is_none_or(|due| due <= now) {
+        let has_ended = !was_idle && matches!(self.phase, Phase::Idle);
+        // What is to be written depends on all members: that is not looked at whenever something else is due.
+        if has_ended || self.due.is_some_and(|due| due <= now) {
             self.advance(now);
         }
     }
