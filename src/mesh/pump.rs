@@ -267,7 +267,7 @@ impl Mesh {
         } else {
             self.roster.touch_later(now);
         }
-        self.view = None;
+        self.snapshot.expire();
         self.view_version += 1;
         self.gossip.note_news(now);
         self.persist_peers_at.get_or_insert(now + PERSIST_PEERS_INTERVAL);
