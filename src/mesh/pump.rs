@@ -127,6 +127,8 @@ impl Mesh {
             return;
         }
         self.cover(owner, now);
+        // It may have offered to lead before.
+        self.roster.touch();
         let fact = Fact {
             subject: owner.0,
             epoch: manifest.version.epoch,
@@ -260,7 +262,13 @@ impl Mesh {
 
     /// Brings digest and view in line with what membership and gossip hold of a member.
     pub(super) fn cover(&mut self, hash: IdHash, now: Instant) {
-        self.note_change();
+        if self.may_lead(hash) {
+            self.roster.touch();
+        } else {
+            self.roster.touch_later(now);
+        }
+        self.snapshot.expire();
+        self.view_version += 1;
         self.gossip.note_news(now);
         self.persist_peers_at.get_or_insert(now + PERSIST_PEERS_INTERVAL);
         self.membership.cover(hash, now);

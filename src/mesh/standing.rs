@@ -6,8 +6,9 @@ use super::{Event, Mesh};
 use crate::election::{Candidate, Rank};
 use crate::id::{IdHash, NodeId, ServiceName};
 use crate::manifest::{Health, Manifest, Standing};
+use crate::members::Held;
 use crate::summary::{Census, CensusMember};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earliest};
 use crate::view::Status;
 
 /// Between two looks at the roster, for each member: so that a rush of changes in a large mesh costs little.
@@ -17,6 +18,9 @@ const ROSTER_REST_PER_MEMBER: Duration = Duration::from_micros(100);
 /// the first few places in the ranking all hold back equally long.
 const CANDIDATES: usize = 64;
 
+/// Changes of members that do not offer to lead are looked at after this long: they only change which stores are shared.
+const LATER: Duration = Duration::from_secs(5);
+
 /// When the roster (who may lead, and what the summary would say) is looked at anew.
 #[derive(Debug)]
 pub(super) struct Roster {
@@ -24,11 +28,13 @@ pub(super) struct Roster {
     /// The census, which only a leader's writes need at once, is older than the last change.
     is_census_stale: bool,
     not_before: Instant,
+    /// When it is looked at although nobody changed who may lead.
+    later: Option<Instant>,
 }
 
 impl Roster {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { is_stale: true, is_census_stale: true, not_before: now }
+        Self { is_stale: true, is_census_stale: true, not_before: now, later: None }
     }
 
     /// Members or manifests changed.
@@ -37,17 +43,27 @@ impl Roster {
         self.is_census_stale = true;
     }
 
+    /// A member changed that may not lead.
+    pub(super) fn touch_later(&mut self, now: Instant) {
+        self.is_census_stale = true;
+        self.later.get_or_insert(now + LATER);
+    }
+
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.is_stale && self.not_before <= now
+        self.poll_timeout().is_some_and(|due| due <= now)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.is_stale.then_some(self.not_before)
+        let later = self.later.map(|later| later.max(self.not_before));
+        earliest(self.is_stale.then_some(self.not_before), later)
     }
 
     fn take_due(&mut self, now: Instant) -> bool {
         let is_due = self.is_due(now);
-        self.is_stale &= !is_due;
+        if is_due {
+            self.is_stale = false;
+            self.later = None;
+        }
         is_due
     }
 
@@ -80,6 +96,16 @@ impl Mesh {
         if self.election.leading_term() > 0 {
             self.refresh_census(now);
         }
+    }
+
+    /// Whether a member offers to lead, or leads, or is not known well enough to say; always while this node leads, as
+    /// what it writes names members that do not.
+    pub(super) fn may_lead(&self, hash: IdHash) -> bool {
+        let offers = |held: Held<'_>| {
+            let standing = &held.signed.manifest().standing;
+            standing.offers || standing.leading_term > 0
+        };
+        self.election.leading_term() > 0 || self.membership.members().held(hash).is_none_or(offers)
     }
 
     /// Tells the summary of the members as they are now, unless nothing changed since it was told last.

@@ -4,8 +4,10 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use super::{Finding, Job, Measure, Mode, Setting, calm, figure, jobs, table};
-use crate::checkers::Violation;
+use meshnode::time::Instant;
+
+use super::{Finding, Job, Measure, Mode, Setting, Unit, calm, figure, jobs, table};
+use crate::checkers::{Kind, Violation};
 use crate::latency::Latency;
 
 /// Measure the mesh: times, false deaths and bytes, as a table with goals and with the earlier detectors beside it.
@@ -41,6 +43,9 @@ pub struct MeasureArgs {
     /// A JSON object a line, for scripts.
     #[arg(long)]
     json: bool,
+    /// Fail (exit code 15) when a count is not 0: when somebody who lives was held dead.
+    #[arg(long)]
+    strict: bool,
     /// Draw the first of the measures into this file; not all of them have something to draw.
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
@@ -55,7 +60,7 @@ impl MeasureArgs {
         };
         self.draw(&findings)?;
         table::print(&findings, &self.modes(), self.json, &mut io::stdout().lock())?;
-        Ok(Ok(()))
+        Ok(if self.strict { none_died(&findings) } else { Ok(()) })
     }
 
     fn draw(&self, findings: &[Finding]) -> io::Result<()> {
@@ -92,6 +97,15 @@ impl MeasureArgs {
     fn runs(&self, nodes: usize) -> u64 {
         self.node_hours.map_or(self.seeds, |hours| calm::runs(nodes, hours))
     }
+}
+
+fn none_died(findings: &[Finding]) -> Result<(), Violation> {
+    let Some(finding) = findings.iter().find(|one| one.unit == Unit::Count && one.sum() > 0.0) else {
+        return Ok(());
+    };
+    let Finding { measure, nodes, loss, mode, .. } = finding;
+    let text = format!("{measure}, {nodes} nodes, loss {loss}, {mode}: {}", finding.text());
+    Err(Violation { kind: Kind::FalseDeath, at: Instant::ORIGIN, text })
 }
 
 fn nodes(text: &str) -> Result<usize, String> {

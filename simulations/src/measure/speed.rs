@@ -18,6 +18,9 @@ const CRASHES: usize = 10;
 const FIRST_CRASH: Duration = Duration::from_secs(10);
 const NEXT_CRASH: Duration = Duration::from_secs(1);
 
+/// In which Linux counts processor time for programs, on all machines.
+const TICKS_PER_SECOND: f64 = 100.0;
+
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// Seconds and MiB that a run with ten crashes takes, its start included, and what happened in it.
@@ -40,6 +43,7 @@ pub(super) fn measure(setting: &Setting) -> Result<Vec<Finding>, Violation> {
     Ok(vec![
         finding("simulator: 60 s with 10 crashes", "s", seconds),
         finding("simulator: of which the start", "s", start),
+        finding("simulator: processor time", "s", processor_time()),
         finding("simulator: peak memory", "MiB", peak_memory() / MIB),
         finding(
             "simulator: memory per member of a view",
@@ -55,6 +59,14 @@ fn known(cluster: &Cluster, setting: &Setting) -> f64 {
     let crashes = CRASHES.min(setting.nodes / 4);
     let is_known = |victim: &usize| cluster.holders(setting.nodes - 1 - victim) == setting.nodes - crashes;
     (0..crashes).filter(is_known).count() as f64
+}
+
+/// The processor time of this process so far, in seconds: what a run takes on a machine that does nothing else.
+fn processor_time() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the name, which ends with the last parenthesis, the 12th and 13th fields count user and system time.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND
 }
 
 /// The most memory that this process had at any time, in bytes; 0 where the system does not say.
