@@ -18,5 +18,6 @@ pub mod queue;
 pub mod run;
 pub mod scenario;
 pub mod script;
+pub mod sizes;
 pub mod store;
 pub mod trace;

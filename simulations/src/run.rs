@@ -1,6 +1,6 @@
 //! `meshsim run`: its flags, its progress on a terminal, and its report.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
@@ -13,6 +13,7 @@ use crate::latency::Latency;
 use crate::options::{Options, parse_duration, parse_mode, parse_share};
 use crate::play::Outcome;
 use crate::scenario::{Scenario, Usual};
+use crate::sizes::Sizes;
 use crate::trace::Trace;
 
 /// Play one scenario.
@@ -66,6 +67,9 @@ pub struct RunArgs {
     /// Write the trace to this file (`-` is stdout).
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Draw the sizes of the views over time into this file, as SVG.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -83,8 +87,20 @@ impl RunArgs {
         }
         let trace = self.trace()?;
         let mut progress = Progress::new(&options, self.trace.is_some());
-        let outcome = self.scenario.play_before(options, trace, &mut |cluster| progress.show(cluster));
+        let mut sizes = Sizes::default();
+        let outcome = self.scenario.play_before(options, trace, &mut |cluster| {
+            progress.show(cluster);
+            if self.plot.is_some() {
+                sizes.look(cluster);
+            }
+        });
         progress.clear();
+        if let Some(path) = &self.plot {
+            let svg = sizes.chart(format!("Views of {} (seed {})", self.scenario.name, self.seed)).svg();
+            fs::write(path, svg).map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot write --plot {}: {error}", path.display()))
+            })?;
+        }
         if self.json {
             writeln!(io::stdout(), "{}", as_json(&outcome, &self.scenario.name, &replay))?;
         } else {

@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+#[path = "checkers/false_deaths.rs"]
+mod false_deaths;
+#[path = "checkers/limits.rs"]
+mod limits;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,7 +15,6 @@ use meshnode::manifest::{Capabilities, Health, HostPolicy, Manifest, Protocol, S
 use meshnode::mesh::Detector;
 use meshnode::time::{Duration, Instant};
 use meshnode::view::{LeaderView, MemberView, Status, View};
-use meshsim::checkers::bounds::{MAX_DATAGRAMS_PER_SECOND, MAX_REQUESTS, MAX_WAKES};
 use meshsim::checkers::{Checkers, Kind, Violation};
 use meshsim::model::{Model, State};
 
@@ -27,7 +31,11 @@ fn id(node: usize) -> NodeId {
 
 /// Three nodes that are up, each with the service `echo`, and have seen only themselves yet.
 fn three() -> (Model, Checkers) {
-    let (mut model, mut checkers) = (Model::default(), Checkers::new(HOLD, Detector::Witness, true));
+    three_with(Detector::Witness)
+}
+
+fn three_with(mode: Detector) -> (Model, Checkers) {
+    let (mut model, mut checkers) = (Model::default(), Checkers::new(HOLD, mode, true));
     for node in 0..3 {
         model.add(id(node), BTreeMap::from([("echo".parse().unwrap(), true)]));
         model.set_state(node, State::Up, at(0));
@@ -295,39 +303,4 @@ fn incarnation_sees_one_that_the_owner_never_claimed() {
     let members = [member(0, Status::Alive, 0), member(1, Status::Alive, 0), member(2, Status::Suspect, 1)];
     let result = then_sees(&model, &mut checkers, view(1, Some(0), members));
     assert_violates(Kind::Incarnation, "which it never claimed", result);
-}
-
-#[test]
-fn bounds_sees_every_excess() {
-    let (_, mut checkers) = three();
-    let echo = "echo".parse().unwrap();
-    let bounds = &mut checkers.bounds;
-    assert_violates(Kind::Bounds, "bytes in a datagram", bounds.datagram(at(1), 0, 1_201));
-    assert_violates(Kind::Bounds, "bytes in a message", bounds.request(at(1), 0, 2 << 20));
-    let flood = (0..=MAX_DATAGRAMS_PER_SECOND).try_for_each(|_| bounds.datagram(at(1), 1, 100));
-    assert_violates(Kind::Bounds, "datagrams a second", flood);
-    let requests = (0..=MAX_REQUESTS).try_for_each(|_| bounds.request(at(1), 1, 100));
-    assert_violates(Kind::Bounds, "requests in flight", requests);
-    let checks = (0..2).try_for_each(|_| bounds.check(at(1), 1, &echo));
-    assert_violates(Kind::Bounds, "checks of one service", checks);
-    assert_violates(Kind::Bounds, "calls of the store", (0..2).try_for_each(|_| bounds.store_call(at(1), 1)));
-    assert_violates(Kind::Bounds, "wake-ups", (0..=MAX_WAKES).try_for_each(|_| bounds.woke(at(1), 1)));
-}
-
-#[test]
-fn bounds_forgives_what_has_ended() {
-    let (_, mut checkers) = three();
-    let bounds = &mut checkers.bounds;
-    for second in 1..5 {
-        for _ in 0..MAX_DATAGRAMS_PER_SECOND {
-            bounds.datagram(at(second), 0, 100).unwrap();
-        }
-        bounds.tick();
-    }
-    for _ in 0..2 * MAX_REQUESTS {
-        bounds.request(at(1), 0, 100).unwrap();
-        bounds.request_ended(0);
-        bounds.store_call(at(1), 0).unwrap();
-        bounds.store_call_ended(0);
-    }
 }

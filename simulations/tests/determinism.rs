@@ -4,6 +4,13 @@
 
 use std::process::Command;
 
+use meshnode::mesh::Detector;
+use meshnode::time::Instant;
+use meshsim::checkers::{Kind, Violation};
+use meshsim::explore::{Findings, Search};
+use meshsim::scenario::Scenario;
+use meshsim::trace::Trace;
+
 /// The trace's hash and number of lines, as printed by a process of its own.
 fn trace_of(scenario: &str, seed: &str) -> String {
     let run = Command::new(env!("CARGO_BIN_EXE_meshsim"))
@@ -60,4 +67,42 @@ fn a_wrong_option_is_named_with_what_is_accepted() {
         let stderr = String::from_utf8_lossy(&run.stderr);
         assert!(run.status.code() == Some(2) && stderr.contains(accepted), "{args:?}: {stderr}");
     }
+}
+
+fn explored(threads: usize) -> (Search, Findings) {
+    let search = Search { first: 5, seeds: 6, nodes: (2, 4), mode: Detector::Witness, threads };
+    let findings = search.run();
+    (search, findings)
+}
+
+#[test]
+fn a_search_finds_the_same_on_any_number_of_threads() {
+    let (_, one) = explored(1);
+    let (search, two) = explored(2);
+    assert_eq!((one.failures, one.node_hours.to_bits()), (two.failures.clone(), two.node_hours.to_bits()));
+    assert_eq!(two.failures, [], "{search:?}");
+}
+
+#[test]
+fn a_schedule_that_was_written_is_the_one_that_was_played() {
+    let (search, _) = explored(1);
+    // Nothing fails like this, so nothing is left out.
+    let violation = Violation { kind: Kind::Budget, at: Instant::ORIGIN, text: "as a test".to_owned() };
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let written = search.shrink(&[(9, violation)], folder).unwrap();
+    let (_, path, _) = &written[0];
+    let drawn = meshsim::explore::draw::schedule(9, (2, 4), Detector::Witness);
+    let read = Scenario::load(path.to_str().unwrap()).unwrap();
+    let hash = |scenario: &Scenario| {
+        let outcome = scenario.play(scenario.options(scenario.nodes(), 9), Trace::default());
+        outcome.cluster.trace().hash()
+    };
+    assert_eq!(hash(&drawn), hash(&read));
+    let args = ["run", "--seed", "9", "--json", path.to_str().unwrap()];
+    let output = Command::new(env!("CARGO_BIN_EXE_meshsim")).args(args).output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (report["trace"]["hash"].as_str(), report["seed"].as_u64()),
+        (Some(hash(&drawn).as_str()), Some(9))
+    );
 }

@@ -25,7 +25,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::config::ServiceConfig;
-use crate::id::ServiceName;
+use crate::id::{NodeId, ServiceName};
+use crate::mesh::Inquiry;
 use crate::metrics::Metrics;
 use crate::view::View;
 
@@ -67,6 +68,8 @@ pub enum Command {
     Leave,
     /// Add a service to this node, or replace the one of the same name; an error says why it was refused.
     PutService(Box<ServiceConfig>, oneshot::Sender<Result<(), String>>),
+    /// What the node holds of a worker right now, and what it waits for.
+    Inquire(NodeId, oneshot::Sender<Option<Inquiry<NodeId>>>),
     /// Remove a service of this node; answers whether there was one.
     DeleteService(ServiceName, oneshot::Sender<Result<bool, String>>),
 }

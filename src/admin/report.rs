@@ -27,6 +27,8 @@ fn worker(view: &View, member: &MemberView, moment: Moment) -> Worker {
         tier: manifest.map_or(0, |manifest| manifest.tier),
         status: member.status,
         unroutable: member.unroutable,
+        penalty: penalty(member),
+        damped: is_damped(member),
         draining: manifest.is_some_and(|manifest| manifest.draining),
         is_heartbeat_leader: view.leader.leader == Some(member.id),
         address: member.addr.map(|addr| addr.to_string()),
@@ -45,6 +47,16 @@ fn worker(view: &View, member: &MemberView, moment: Moment) -> Worker {
         services: manifest.map(|manifest| services_of(member, manifest)).unwrap_or_default(),
         meshnode_version: not_empty(manifest, |manifest| &manifest.meshnode_version),
     }
+}
+
+/// The penalty that a member publishes.
+pub(crate) fn penalty(member: &MemberView) -> f64 {
+    f64::from(member.manifest.as_ref().map_or(0, |manifest| manifest.standing.penalty)) / 10.0
+}
+
+/// Whether a member says that it is damped.
+pub(crate) fn is_damped(member: &MemberView) -> bool {
+    member.manifest.as_ref().is_some_and(|manifest| manifest.standing.damped)
 }
 
 /// When this node last heard from `member`; from itself, now.

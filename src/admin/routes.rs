@@ -10,6 +10,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::events::{self, Feed};
 use super::journal::WorkerRef;
@@ -18,10 +20,15 @@ use super::moment::Moment;
 use super::refusal::Refusal;
 use super::why::{self, WorkerError};
 use super::{Command, State, guard, local, report};
+use crate::id::NodeId;
+use crate::mesh::Inquiry;
 use crate::view::View;
 
 /// How long the node may take until it begins with a change.
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the node may take to say what it waits for.
+const INQUIRY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What `GET /metrics` answers with: OpenMetrics, which Prometheus reads.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -84,6 +91,13 @@ impl State {
         Moment::read(&self.clock)
     }
 
+    /// What the node holds of a worker; none when it is too busy to say so, as the rest of the answer is worth more.
+    async fn inquire(&self, worker: NodeId) -> Option<Inquiry<NodeId>> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.try_send(Command::Inquire(worker, answer)).ok()?;
+        timeout(INQUIRY_TIMEOUT, answered).await.ok()?.ok()?
+    }
+
     /// Hands `command` to the node.
     pub(super) async fn command(&self, command: Command) -> Result<(), Refusal> {
         let sent = self.commands.send_timeout(command, COMMAND_TIMEOUT).await;
@@ -112,7 +126,8 @@ async fn why(Shared(state): Shared<Arc<State>>, Path(worker): Path<String>) -> R
         };
         Refusal::new(status, error.to_string())
     })?;
-    Ok(Json(why::why(&view, member, &state.journal, state.moment())))
+    let inquiry = state.inquire(member.id).await;
+    Ok(Json(why::why(&view, member, inquiry.as_ref(), &state.journal, state.moment())))
 }
 
 async fn leave(Shared(state): Shared<Arc<State>>) -> Result<Response, Refusal> {

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use super::journal::Journal;
-use super::model::Why;
+use super::journal::{Journal, WorkerRef};
+use super::model::{LiveTimer, Why, Witness};
 use super::moment::Moment;
 use super::report;
+use crate::id::NodeId;
+use crate::mesh::{Inquiry, Waiting};
+use crate::time::Instant;
 use crate::view::{MemberView, View};
+use crate::wire::packet::Seen;
 
 /// The shortest part of an id that names a worker; all ids begin with the same eight characters.
 const MIN_PREFIX: usize = 8;
@@ -60,7 +64,15 @@ fn name(member: &MemberView) -> &str {
 }
 
 /// The evidence about `member`.
-pub(super) fn why(view: &View, member: &MemberView, journal: &Journal, moment: Moment) -> Why {
+pub(super) fn why(
+    view: &View,
+    member: &MemberView,
+    inquiry: Option<&Inquiry<NodeId>>,
+    journal: &Journal,
+    moment: Moment,
+) -> Why {
+    let worker = |id: &NodeId| WorkerRef::of(*id, view);
+    let workers = |ids: &[NodeId]| ids.iter().map(worker).collect();
     let last_heard = report::last_heard(view, member, moment);
     Why {
         worker_id: member.id,
@@ -75,6 +87,29 @@ pub(super) fn why(view: &View, member: &MemberView, journal: &Journal, moment: M
         last_heartbeat: moment.timestamp(last_heard),
         silent_for_s: report::millis(moment.now.since(last_heard)) / 1e3,
         observer: view.local,
+        since: inquiry.map(|inquiry| moment.timestamp(moment.now.before(inquiry.held_for))),
+        penalty: report::penalty(member),
+        damped: report::is_damped(member),
+        accusers: inquiry.map(|inquiry| workers(&inquiry.accusers)).unwrap_or_default(),
+        watchers: inquiry.map(|inquiry| workers(&inquiry.watchers)).unwrap_or_default(),
+        witnesses: inquiry.map(|inquiry| witnesses(inquiry, view)).unwrap_or_default(),
+        timers: inquiry.map(|inquiry| timers(inquiry, moment)).unwrap_or_default(),
         evidence: journal.evidence(&member.id),
     }
+}
+
+fn witnesses(inquiry: &Inquiry<NodeId>, view: &View) -> Vec<Witness> {
+    let witness = |(id, seen): &(NodeId, Option<Seen>)| Witness {
+        worker: WorkerRef::of(*id, view),
+        seen: seen.map(|seen| seen.as_str().to_owned()),
+    };
+    inquiry.witnesses.iter().map(witness).collect()
+}
+
+fn timers(inquiry: &Inquiry<NodeId>, moment: Moment) -> Vec<LiveTimer> {
+    let timer = |(waiting, at): &(Waiting, Instant)| LiveTimer {
+        name: waiting.as_str().to_owned(),
+        in_s: report::millis(at.since(moment.now)) / 1e3,
+    };
+    inquiry.timers.iter().map(timer).collect()
 }

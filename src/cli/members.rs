@@ -41,6 +41,7 @@ fn status(worker: &Worker) -> String {
     let notes = [
         (worker.is_heartbeat_leader, "leader"),
         (worker.unroutable, "unroutable"),
+        (worker.damped, "damped"),
         (worker.draining, "draining"),
     ];
     let notes = notes.iter().filter(|(is, _)| *is).map(|(_, note)| *note);

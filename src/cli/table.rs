@@ -28,7 +28,7 @@ pub(super) fn table<const N: usize>(
 }
 
 /// Names and values, one a line.
-pub(super) fn list<const N: usize>(rows: [(&str, String); N]) -> String {
+pub(super) fn list<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
     for (name, value) in rows {

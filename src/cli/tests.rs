@@ -14,10 +14,14 @@ use crate::admin::fixture::{UNIX, edit, edit_member, id, view};
 use crate::admin::model::{Services, Worker};
 use crate::admin::{self, Journal, State};
 use crate::clock::Clock;
+use crate::id::Version;
 use crate::manifest::{Route, Split};
-use crate::mesh::Event;
+use crate::membership::Claim;
+use crate::mesh::{Event, Inquiry, Waiting};
 use crate::metrics::Metrics;
-use crate::view::View;
+use crate::time::Duration;
+use crate::view::{Status, View};
+use crate::wire::packet::Seen;
 
 /// A node's admin API.
 pub(super) struct Served {
@@ -25,7 +29,6 @@ pub(super) struct Served {
     pub(super) journal: Arc<Journal>,
     pub(super) stop: CancellationToken,
     _views: watch::Sender<Arc<View>>,
-    _commands: mpsc::Receiver<admin::Command>,
 }
 
 impl Served {
@@ -34,7 +37,8 @@ impl Served {
         let addr = listener.local_addr().unwrap();
         let (keep_views, views) = watch::channel(Arc::new(view));
         let journal = Arc::new(Journal::new(views.clone()));
-        let (commands, keep_commands) = mpsc::channel(4);
+        let (commands, asked) = mpsc::channel(4);
+        tokio::spawn(answer(asked));
         let state = State {
             views,
             journal: Arc::clone(&journal),
@@ -48,7 +52,25 @@ impl Served {
         };
         let (url, stop) = (format!("http://{addr}"), CancellationToken::new());
         tokio::spawn(admin::serve(listener, admin::router(state), stop.clone()));
-        Self { url, journal, stop, _views: keep_views, _commands: keep_commands }
+        Self { url, journal, stop, _views: keep_views }
+    }
+}
+
+/// The node's side: it suspects whoever is asked about, on the word of `one`.
+async fn answer(mut asked: mpsc::Receiver<admin::Command>) {
+    while let Some(command) = asked.recv().await {
+        let admin::Command::Inquire(_, answer) = command else { continue };
+        let claim = Claim { version: Version::default(), status: Status::Suspect };
+        let now = crate::time::Instant::ORIGIN + Duration::from_secs(86_400);
+        let inquiry = Inquiry {
+            claim,
+            held_for: Duration::from_secs(2),
+            accusers: vec![id(1)],
+            watchers: vec![id(1), id(3)],
+            witnesses: vec![(id(1), Some(Seen::Silent)), (id(3), None)],
+            timers: vec![(Waiting::Suspicion, now)],
+        };
+        let _ = answer.send(Some(inquiry));
     }
 }
 
@@ -163,6 +185,14 @@ async fn why_shows_the_evidence() {
     let printed = run(&["why", &table::short(&id(2)), "--admin", &served.url]).await.unwrap();
     assert!(printed.contains(&format!("2026-11-23T08:00:00Z  suspected by one ({})", id(1))), "{printed}");
     assert!(printed.contains("suspect, unroutable"), "{printed}");
+    for live in [
+        "watched by    one, three",
+        "suspected by  one",
+        "asked         one: silent, three: nothing yet",
+        " s until it is dead, unless it refutes",
+    ] {
+        assert!(printed.contains(live), "{live} in {printed}");
+    }
 }
 
 #[tokio::test]

@@ -116,6 +116,11 @@ impl Accusation {
         self.witnesses.iter().map(|witness| witness.id)
     }
 
+    /// What each of them saw.
+    pub(super) fn seen(&self) -> impl Iterator<Item = (IdHash, Option<Seen>)> {
+        self.witnesses.iter().map(|witness| (witness.id, witness.seen))
+    }
+
     /// Those who have not said anything.
     pub(super) fn silent(&self) -> impl Iterator<Item = IdHash> {
         self.witnesses.iter().filter(|witness| witness.seen.is_none()).map(|witness| witness.id)

@@ -106,7 +106,7 @@ impl Membership {
         }
         let is_ripe = accusation.is_ripe(now);
         let Some(id) = self.members.get(&subject).map(|member| member.id) else { return };
-        self.evidence(id, format!("{}, says", phrase(seen)), Some(from));
+        self.evidence(id, format!("{}, as seen", phrase(seen)), Some(from));
         match seen {
             Seen::Answers => self.acquit(subject),
             Seen::Stalled => self.report_route(subject, true, now),

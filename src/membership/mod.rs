@@ -24,6 +24,7 @@ mod damping;
 mod detector;
 mod dissemination;
 mod hard;
+mod inquiry;
 mod isolation;
 mod join;
 mod look;
@@ -38,6 +39,7 @@ mod rtt;
 mod spreading;
 mod suspicion;
 mod timer;
+mod tombstones;
 mod turns;
 mod watchers;
 mod witness;
@@ -48,6 +50,7 @@ mod tests;
 pub use crate::members::{Claim, Member, Members};
 pub use damping::Flapping;
 pub use detector::Detector;
+pub use inquiry::{Inquiry, Waiting};
 pub use output::{ConnectOutcome, Destination, LinkAnswer, Output};
 
 use std::collections::{BTreeMap, VecDeque};
@@ -93,9 +96,6 @@ pub const MAX_INCARNATION_JUMP: u64 = 1000;
 
 /// The most members, tombstones included, that a node keeps.
 pub const MAX_MEMBERS: usize = 65_536;
-
-/// Between two looks through the tombstones.
-const REAP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Notices of death that are sent per second, so that two histories that meet cannot flood each other.
 const MAX_NOTICES_PER_SECOND: u32 = 20;
@@ -224,7 +224,7 @@ impl Membership {
             outputs: VecDeque::new(),
         };
         membership.timers.set(Timer::Period, now);
-        membership.timers.set(Timer::Reap, now + REAP_INTERVAL);
+        membership.timers.set(Timer::Reap, now + tombstones::REAP_INTERVAL);
         membership.start_joining(now);
         membership
     }
@@ -373,26 +373,6 @@ impl Membership {
 
     fn evidence(&mut self, subject: NodeId, text: String, by: Option<IdHash>) {
         self.outputs.push_back(Output::Evidence { subject, text: text.into(), by });
-    }
-
-    fn reap(&mut self, now: Instant) {
-        self.timers.set(Timer::Reap, now + REAP_INTERVAL);
-        let tombstones = self.members.tombstones().map(|member| (member.hash, member.age(now)));
-        let old: Vec<(IdHash, Duration)> = tombstones.filter(|(_, age)| *age >= TOMBSTONE_FADES).collect();
-        for (hash, age) in old {
-            if age >= TOMBSTONE_ENDS {
-                self.bury(hash, age, now);
-            }
-            self.outputs.push_back(Output::Changed(hash));
-        }
-    }
-
-    /// Deletes a tombstone. Where a dead member was, somebody may come back; one that left is not waited for.
-    fn bury(&mut self, hash: IdHash, age: Duration, now: Instant) {
-        let Some(member) = self.members.remove(&hash) else { return };
-        if let Some(addr) = member.addr.filter(|_| member.claim.status == Status::Dead) {
-            self.joining.remember(addr, age, now);
-        }
     }
 }
 

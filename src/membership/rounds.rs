@@ -105,6 +105,8 @@ impl Membership {
             self.awareness.stretch(PERIOD)
         };
         self.timers.set(Timer::Period, now + period);
+        // Whoever doubts itself is not asked whether it still does, once those that were silent are gone.
+        self.is_self_suspecting(now);
         if let Some(target) = self.next_target() {
             self.begin_round(target, now);
         }

@@ -31,6 +31,11 @@ impl Routes {
         self.routes.get(&subject).is_some_and(|route| route.is_unroutable)
     }
 
+    /// Until when a member is held unroutable, if it is.
+    pub(super) fn until(&self, subject: IdHash) -> Option<Instant> {
+        self.routes.get(&subject).filter(|route| route.is_unroutable).map(|route| route.until)
+    }
+
     /// Whether what is said about a member ends soon unless it is said again.
     pub(super) fn is_fading(&self, subject: IdHash, now: Instant) -> bool {
         self.routes.get(&subject).is_none_or(|route| route.until.since(now) < HOLDS_FOR / 3)

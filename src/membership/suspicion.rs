@@ -101,6 +101,11 @@ impl Suspicion {
         true
     }
 
+    /// The first one and those that confirmed it.
+    pub(super) fn accusers(&self) -> &[IdHash] {
+        &self.accusers
+    }
+
     pub(super) const fn deadline(&self) -> Instant {
         self.deadline
     }

@@ -17,6 +17,9 @@ const EXCUSED: Duration = Duration::from_nanos(8 * 1_333_333_333);
 /// A turn may be this late before it counts as missed.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// No member that pings by turns is silent for longer.
+const MAX_PROMISE: Duration = Duration::from_secs(60);
+
 /// Watch links follow changes of who is watched after this long, so that many changes are one.
 const WATCH_AFTER: Duration = Duration::from_millis(50);
 
@@ -66,6 +69,12 @@ pub(super) struct Watched {
     due: Instant,
     /// Pings since the turn was missed.
     checks: u32,
+}
+
+impl Watched {
+    pub(super) const fn due(&self) -> Instant {
+        self.due
+    }
 }
 
 /// Everyone whom this node watches.
@@ -120,7 +129,8 @@ impl Membership {
             self.unwatch(peer, now);
             return;
         }
-        let due = now + Duration::from_millis(next_turn_ms.into()) + GRACE;
+        let wait = Duration::from_millis(next_turn_ms.into()).min(MAX_PROMISE);
+        let due = now + wait + GRACE;
         if let Some(watched) = self.watching.get_mut(&peer) {
             *watched = Watched { due, checks: 0 };
         } else if self.watching.len() < MAX_WATCHED {

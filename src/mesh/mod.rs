@@ -7,6 +7,7 @@
 mod acquaint;
 mod config;
 mod gate;
+mod inquiry;
 mod io;
 mod links;
 mod own;
@@ -19,7 +20,7 @@ mod suspend;
 #[cfg(test)]
 mod tests;
 
-pub use crate::membership::{ConnectOutcome, Destination, Detector};
+pub use crate::membership::{ConnectOutcome, Destination, Detector, Inquiry, Waiting};
 pub use config::{Boot, Config, StoreConfig};
 pub use io::{
     Event, Input, LINK_REQUEST_TIMEOUT, LinkFailure, LocalChange, Output, Persist, Refused, RequestId,

@@ -78,6 +78,10 @@ pub struct Metrics {
     pub facts_waiting: Gauge,
     /// Questions over links that have no answer yet.
     pub questions_waiting: Gauge,
+    /// This node's penalty for dying often.
+    pub flap_penalty: Gauge<f64, AtomicU64>,
+    /// 1 while this node lets itself be held dead, because it died too often.
+    pub damped: Gauge,
     /// 1 while this node is part of its mesh and may be used.
     pub ready: Gauge,
     /// 1 while the summary's store is not known to fail.
@@ -121,6 +125,8 @@ impl Metrics {
             health_score: Gauge::default(),
             facts_waiting: Gauge::default(),
             questions_waiting: Gauge::default(),
+            flap_penalty: Gauge::default(),
+            damped: Gauge::default(),
             ready: Gauge::default(),
             store_ok: Gauge::default(),
             writes_today: Gauge::default(),
@@ -159,6 +165,8 @@ impl Metrics {
         r.register("health_score", "Local health score, 0 to 8", self.health_score.clone());
         r.register("facts_waiting", "Facts that wait for datagrams", self.facts_waiting.clone());
         r.register("questions_waiting", "Link questions without an answer", self.questions_waiting.clone());
+        r.register("flap_penalty", "This node's penalty for dying often", self.flap_penalty.clone());
+        r.register("damped", "1 while this node is damped", self.damped.clone());
         r.register("ready", "1 while this node may be used", self.ready.clone());
         r.register("store_ok", "1 while the summary's store is not known to fail", self.store_ok.clone());
         r.register("summary_writes_today", "Writes of all on the store's day", self.writes_today.clone());
@@ -180,6 +188,10 @@ impl Metrics {
             let labels = StatusLabels { status: status.as_str() };
             self.members.get_or_create(&labels).set(i64::try_from(members).unwrap_or(i64::MAX));
         }
+        let own = view.member(&view.local).and_then(|own| own.manifest.as_ref());
+        let standing = own.map(|manifest| manifest.standing).unwrap_or_default();
+        self.flap_penalty.set(f64::from(standing.penalty) / 10.0);
+        self.damped.set(standing.damped.into());
         self.leader.set((view.leader.leader == Some(view.local)).into());
         self.term.set(view.leader.term);
         self.ready.set((view.ready && !view.draining).into());

@@ -63,6 +63,9 @@ impl Node {
         // Whoever asked may be gone by now; the change stands.
         match command {
             Command::Leave => self.begin_leave("asked over the admin API"),
+            Command::Inquire(worker, answer) => {
+                let _ = answer.send(self.mesh.inquiry(&worker, self.clock.now()));
+            }
             Command::PutService(service, answer) => {
                 let _ = answer.send(self.put_service(*service));
             }

@@ -160,6 +160,19 @@ pub enum Seen {
     Gone = 4,
 }
 
+impl Seen {
+    /// The name used in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Answers => "answers",
+            Self::Silent => "silent",
+            Self::Stalled => "stalled",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 /// A watcher says what it saw: to an accuser that asked, or, when the process is gone, to all other watchers.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct Verdict {

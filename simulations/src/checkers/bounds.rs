@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use meshnode::id::ServiceName;
+use meshnode::mesh::Vitals;
 use meshnode::time::Instant;
 use meshnode::wire::{MAX_LINK_BODY_LEN, MAX_PACKET_LEN};
 
@@ -11,8 +12,14 @@ use super::{Kind, Violation};
 /// Datagrams that a node may send within one second.
 pub const MAX_DATAGRAMS_PER_SECOND: u32 = 1_000;
 
-/// Requests over links that a node may have in flight.
-pub const MAX_REQUESTS: usize = 64;
+/// Requests over links that a node may have in flight: questions, and pings over watch links.
+pub const MAX_REQUESTS: usize = 64 + 256;
+
+/// Facts that may wait for datagrams, for each member that lives: one of each class, and as many about the dead.
+pub const MAX_FACTS_PER_MEMBER: usize = 8;
+
+/// A small mesh is counted as if it had so many more members.
+const MIN_MEMBERS: usize = 64;
 
 /// Wake-ups of a node at one and the same instant.
 pub const MAX_WAKES: u32 = 16;
@@ -106,6 +113,13 @@ impl Bounds {
         *wakes = if *instant == at { *wakes + 1 } else { 1 };
         *instant = at;
         at_most(at, node, "wake-ups without time passing", *wakes, MAX_WAKES)
+    }
+
+    /// What a node keeps, when it holds so many members alive.
+    pub fn vitals(&self, at: Instant, node: usize, vitals: Vitals, members: usize) -> Result<(), Violation> {
+        let most = MAX_FACTS_PER_MEMBER * (members + MIN_MEMBERS);
+        at_most(at, node, "facts that wait", vitals.facts_waiting, most)?;
+        at_most(at, node, "questions that wait", vitals.questions_waiting, MAX_REQUESTS)
     }
 
     /// A second passed.

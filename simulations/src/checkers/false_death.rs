@@ -45,7 +45,8 @@ impl FalseDeaths {
             let truth = &seen.model.nodes()[subject];
             let lives =
                 matches!(truth.state, State::Up | State::Paused) && member.version.epoch == truth.epoch;
-            if !lives {
+            // Who is in another part of the network is as good as dead here.
+            if !lives || seen.model.part_of(seen.observer) != seen.model.part_of(subject) {
                 continue;
             }
             let is_healthy = seen.model.is_beyond_doubt(subject, seen.at, GRACE)

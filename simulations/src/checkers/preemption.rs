@@ -37,7 +37,9 @@ impl Preemptions {
         if leader != Some(seen.view.local) {
             let led = self.claims.remove(&seen.observer).is_some();
             let is_calm = seen.at.since(seen.model.disturbed) > DETECTION;
-            if led && leader.is_none() && is_calm && seen.model.nodes()[seen.observer].state == State::Up {
+            let is_well = seen.model.is_beyond_doubt(seen.observer, seen.at, DETECTION)
+                && !seen.model.is_among_the_sick(seen.observer, seen.at, DETECTION);
+            if led && leader.is_none() && is_calm && is_well {
                 let text = format!("n{} steps down for nobody, and for no reason", seen.observer);
                 return Err(seen.violation(Kind::Preemption, text));
             }

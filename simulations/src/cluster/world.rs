@@ -135,6 +135,13 @@ impl Cluster {
         }
         let ticked = self.checkers.tick(self.now, &self.model);
         self.fail(ticked);
+        for (node, machine) in self.nodes.iter().enumerate() {
+            let Some(process) = &machine.process else { continue };
+            let (vitals, members) = (process.mesh.vitals(), process.mesh.live_count());
+            if let Err(violation) = self.checkers.bounds.vitals(self.now, node, vitals, members) {
+                return self.fail(Err(violation));
+            }
+        }
     }
 
     fn plan_wake(&mut self, node: usize) {

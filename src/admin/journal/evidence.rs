@@ -24,6 +24,19 @@ pub struct EvidenceLine {
     pub at: Timestamp,
     /// What it says.
     pub text: Arc<str>,
+    /// How often it was said before the next change of the member's status.
+    #[serde(default = "once")]
+    pub times: u32,
+    /// When it was last said.
+    #[serde(default)]
+    pub last: Option<Timestamp>,
+    /// It is a change of the member's status.
+    #[serde(skip)]
+    is_change: bool,
+}
+
+const fn once() -> u32 {
+    1
 }
 
 /// The lines about all members; of too many, the one about whom nothing was heard for longest is forgotten.
@@ -41,17 +54,25 @@ struct Subject {
 }
 
 impl Evidence {
-    pub(super) fn add(&mut self, subject: NodeId, line: EvidenceLine) {
+    /// Adds what `said` tells. What is said again and again is one line, so that the beginning of a long story is kept.
+    pub(super) fn add(&mut self, said: Said, at: Timestamp) {
+        let Said { subject, text, is_change } = said;
         self.added += 1;
         if self.subjects.len() >= EVIDENCE_SUBJECTS && !self.subjects.contains_key(&subject) {
             self.forget_oldest();
         }
         let subject = self.subjects.entry(subject).or_default();
         subject.last = self.added;
+        let since_change = subject.lines.iter_mut().rev().take_while(|line| !line.is_change && !is_change);
+        if let Some(line) = since_change.into_iter().find(|line| line.text == text) {
+            line.times = line.times.saturating_add(1);
+            line.last = Some(at);
+            return;
+        }
         if subject.lines.len() == EVIDENCE_LINES {
             subject.lines.pop_front();
         }
-        subject.lines.push_back(line);
+        subject.lines.push_back(EvidenceLine { at, text, times: 1, last: None, is_change });
     }
 
     pub(super) fn about(&self, subject: &NodeId) -> Vec<EvidenceLine> {
@@ -66,8 +87,15 @@ impl Evidence {
     }
 }
 
+/// What an event says about a member's life.
+pub(super) struct Said {
+    subject: NodeId,
+    text: Arc<str>,
+    is_change: bool,
+}
+
 /// What `event` says about a member's life.
-pub(super) fn of(event: &Event, view: &View) -> Option<(NodeId, Arc<str>)> {
+pub(super) fn of(event: &Event, view: &View) -> Option<Said> {
     let (subject, text) = match event {
         Event::Joined(id) => (id, "joined".into()),
         Event::Suspect { subject, accuser: Some(accuser) } => {
@@ -97,7 +125,8 @@ pub(super) fn of(event: &Event, view: &View) -> Option<(NodeId, Arc<str>)> {
         | Event::Paused(_)
         | Event::Cloned { .. } => return None,
     };
-    Some((*subject, text))
+    let is_change = !matches!(event, Event::Evidence { .. });
+    Some(Said { subject: *subject, text, is_change })
 }
 
 fn named(id: NodeId, view: &View) -> String {

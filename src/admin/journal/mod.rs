@@ -56,8 +56,8 @@ impl Journal {
         let view = Arc::clone(&self.views.borrow());
         let occurrence = Occurrence::of(event, &view);
         let mut kept = self.kept();
-        if let Some((subject, text)) = evidence::of(event, &view) {
-            kept.evidence.add(subject, EvidenceLine { at, text });
+        if let Some(said) = evidence::of(event, &view) {
+            kept.evidence.add(said, at);
         }
         let Some(what) = occurrence else { return };
         kept.last_id += 1;

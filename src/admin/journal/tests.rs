@@ -101,6 +101,21 @@ fn evidence_says_who_accused_and_what_was_seen() {
 }
 
 #[test]
+fn what_is_said_again_is_one_line_until_the_status_changes() {
+    let journal = journal();
+    let says = |text: &str| Event::Evidence { subject: id(2), text: text.into(), by: Some(id(1)) };
+    for _ in 0..100 {
+        journal.record(&says("it does not answer, as seen"), UNIX);
+        journal.record(&says("it answers, as seen"), UNIX);
+    }
+    journal.record(&Event::Dead(id(2)), UNIX);
+    journal.record(&says("it answers, as seen"), UNIX);
+    let lines = journal.evidence(&id(2));
+    let times: Vec<_> = lines.iter().map(|line| (line.times, line.last.is_some())).collect();
+    assert_eq!(times, [(100, true), (100, true), (1, false), (1, false)]);
+}
+
+#[test]
 fn evidence_is_bounded_by_lines_and_by_subjects() {
     let journal = journal();
     let subject = |n: usize| {

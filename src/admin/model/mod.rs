@@ -6,7 +6,7 @@ mod worker;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::journal::EvidenceLine;
+use super::journal::{EvidenceLine, WorkerRef};
 use crate::id::NodeId;
 use crate::view::Status;
 
@@ -73,8 +73,41 @@ pub struct Why {
     pub silent_for_s: f64,
     /// The observer.
     pub observer: NodeId,
+    /// Since when this observer holds the status, as far as it can tell.
+    pub since: Option<Timestamp>,
+    /// Its penalty for dying often, as it publishes it.
+    pub penalty: f64,
+    /// It died too often, and lets itself be held dead for a while.
+    pub damped: bool,
+    /// Who suspects it.
+    pub accusers: Vec<WorkerRef>,
+    /// Who watches it, as the observer sees it.
+    pub watchers: Vec<WorkerRef>,
+    /// Whom the observer asked about it in private, and what they saw so far.
+    pub witnesses: Vec<Witness>,
+    /// What the observer waits for, about this worker.
+    pub timers: Vec<LiveTimer>,
     /// What led to the status, oldest first.
     pub evidence: Vec<EvidenceLine>,
+}
+
+/// Somebody who was asked about a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witness {
+    /// Who.
+    #[serde(flatten)]
+    pub worker: WorkerRef,
+    /// `answers`, `silent`, `stalled` or `gone`; null while it says nothing.
+    pub seen: Option<String>,
+}
+
+/// Something that a node waits for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LiveTimer {
+    /// `suspicion`, `accusation`, `turn`, `unroutable`, `tombstone_fades`, `tombstone_ends` or `damping`.
+    pub name: String,
+    /// Seconds until then.
+    pub in_s: f64,
 }
 
 /// The answer of `POST /api/admin/leave`.

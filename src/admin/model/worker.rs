@@ -20,6 +20,10 @@ pub struct Worker {
     pub status: Status,
     /// Alive, but not to be reached.
     pub unroutable: bool,
+    /// Its penalty for dying often, as it publishes it: 0 for none.
+    pub penalty: f64,
+    /// It died too often, and lets itself be held dead for a while.
+    pub damped: bool,
     /// It finishes what it has and takes nothing new.
     pub draining: bool,
     /// It is the heartbeat leader.

@@ -20,6 +20,10 @@ impl Served {
                 let mut changed = BTreeMap::clone(&services.borrow());
                 match command {
                     Command::Leave => break,
+                    Command::Inquire(_, answer) => {
+                        let _ = answer.send(None);
+                        continue;
+                    }
                     Command::PutService(service, answer) if service.version == "refused" => {
                         let _ = answer.send(Err("the manifest would be too large".to_owned()));
                         continue;

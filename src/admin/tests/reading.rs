@@ -4,9 +4,12 @@ use serde_json::json;
 
 use super::super::fixture::{UNIX, at, edit, edit_member, id, service};
 use super::*;
-use crate::manifest::{Route, Split};
-use crate::mesh::Event;
+use crate::manifest::{Route, Split, Standing};
+use crate::membership::Claim;
+use crate::mesh::{Event, Inquiry, Waiting};
+use crate::time::Duration;
 use crate::view::{LeaderView, Status};
+use crate::wire::packet::Seen;
 
 fn moment() -> Moment {
     Moment { now: at(100), unix: UNIX }
@@ -119,7 +122,9 @@ async fn the_paths_answer_with_what_the_view_says() {
 
 #[tokio::test]
 async fn why_finds_a_worker_by_id_prefix_or_name() {
-    let served = Served::start().await;
+    let mut served = Served::start().await;
+    // A node that is too busy to say what it waits for tells its story all the same.
+    served.commands.close();
     served.journal.record(&Event::Suspect { subject: id(2), accuser: Some(id(1)) }, UNIX);
     let full = id(2).to_string();
     for worker in [full.as_str(), &full[..20], "two"] {
@@ -130,6 +135,34 @@ async fn why_finds_a_worker_by_id_prefix_or_name() {
         assert_eq!(why["evidence"][0]["text"], format!("suspected by one ({})", id(1)));
         assert_eq!(why["observer"], json!(id(1)));
     }
+}
+
+#[test]
+fn why_tells_what_is_going_on_now() {
+    let mut view = view();
+    edit_member(&mut view, 2, |two| {
+        edit(two, |manifest| manifest.standing = Standing { penalty: 28, damped: true, ..manifest.standing });
+    });
+    let member = why::find(&view, "two").unwrap();
+    let journal = Journal::new(watch::channel(Arc::new(view.clone())).1);
+    let inquiry = Inquiry {
+        claim: Claim { version: member.version, status: member.status },
+        held_for: Duration::from_secs(30),
+        accusers: vec![id(1)],
+        watchers: vec![id(1), id(3)],
+        witnesses: vec![(id(1), Some(Seen::Silent)), (id(3), None)],
+        timers: vec![(Waiting::Suspicion, at(104)), (Waiting::Accusation, at(99))],
+    };
+    let why = json!(why::why(&view, member, Some(&inquiry), &journal, moment()));
+    let worker = |n: u8, name: &str| json!({"worker_id": id(n), "name": name});
+    assert_eq!(why["since"], "2026-11-23T07:59:30Z");
+    assert_eq!((&why["penalty"], &why["damped"]), (&json!(2.8), &json!(true)));
+    assert_eq!(why["accusers"], json!([worker(1, "one")]));
+    assert_eq!(why["watchers"], json!([worker(1, "one"), worker(3, "three")]));
+    assert_eq!(why["witnesses"][0]["seen"], "silent");
+    assert_eq!(why["witnesses"][1]["seen"], Value::Null);
+    let timers = json!([{"name": "suspicion", "in_s": 4.0}, {"name": "accusation", "in_s": 0.0}]);
+    assert_eq!(why["timers"], timers);
 }
 
 #[tokio::test]

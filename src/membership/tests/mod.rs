@@ -1,5 +1,7 @@
 //! The precedence rule, the timeouts and the queue of facts, by themselves; stories of whole meshes are in `mesh`.
 
+mod traps;
+
 use std::net::SocketAddr;
 
 use super::awareness::Awareness;

@@ -6,14 +6,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::settings::{addr, config, id, identity, node_at};
+use super::speech::{self, Speeches};
 use crate::id::{NodeId, ServiceName};
 use crate::manifest::Health;
 use crate::mesh::{
-    Boot, Config, ConnectOutcome, Destination, Event, Input, LINK_REQUEST_TIMEOUT, LinkFailure, LocalChange,
-    Mesh, Output, Persist, RequestId,
+    Boot, Config, ConnectOutcome, Destination, Event, Input, LinkFailure, LocalChange, Mesh, Output, Persist,
+    RequestId,
 };
 use crate::probe::{Outcome, Target};
-use crate::summary::{StoreCall, StoreReply};
+use crate::summary::StoreReply;
 use crate::time::{Duration, Instant};
 use crate::view::{MemberView, Status, View};
 
@@ -35,6 +36,8 @@ pub(super) struct Cluster {
     pub(super) questions: usize,
     /// Who keeps watch links to whom.
     pub(super) watched: BTreeMap<usize, Vec<usize>>,
+    /// Nodes whose datagrams are lost, both ways; their links work.
+    pub(super) without_datagrams: BTreeSet<usize>,
     /// Nodes that stand still, and what came for them meanwhile.
     pub(super) paused: BTreeMap<usize, Vec<Delivery>>,
     /// Who has links with whom.
@@ -42,6 +45,10 @@ pub(super) struct Cluster {
     /// All datagrams that were delivered, while it is set.
     pub(super) tape: Option<Vec<(usize, SocketAddr, Vec<u8>)>>,
     disks: BTreeMap<usize, Disk>,
+    /// Who speaks another version of the wire.
+    pub(super) speeches: Speeches,
+    /// Answers over links, with whom they are for, while there is a tape.
+    pub(super) answers: Vec<(usize, Vec<u8>)>,
     /// Nodes that run with another one's key.
     pub(super) clones: BTreeMap<usize, usize>,
 }
@@ -59,7 +66,7 @@ pub(super) struct Node {
     pub(super) health: Health,
     pub(super) version: String,
     pub(super) nonce: u64,
-    asked: BTreeMap<RequestId, usize>,
+    pub(super) asked: BTreeMap<RequestId, usize>,
     next_ask: u64,
 }
 
@@ -95,10 +102,13 @@ impl Cluster {
             bytes: 0,
             questions: 0,
             watched: BTreeMap::new(),
+            without_datagrams: BTreeSet::new(),
             paused: BTreeMap::new(),
             linked: BTreeSet::new(),
             tape: None,
             disks: BTreeMap::new(),
+            speeches: Speeches::new(),
+            answers: Vec::new(),
             clones: BTreeMap::new(),
         }
     }
@@ -278,6 +288,7 @@ impl Cluster {
     fn carry(&mut self, node: usize, output: Output) {
         match output {
             Output::Datagram { to, bytes } => {
+                let bytes = speech::said(&self.speeches, node, bytes);
                 self.datagrams += 1;
                 self.bytes += bytes.len();
                 let to = match to {
@@ -286,55 +297,16 @@ impl Cluster {
                 };
                 self.push(DELAY, to, Delivery::Datagram(addr(node), bytes));
             }
-            Output::Request { to, addr: at, id: request, body } => {
-                self.questions += 1;
-                let target = node_at(at);
-                let is_paused = self.paused.contains_key(&target);
-                let works = id(self.key_of(target)) == to
-                    && self.nodes.contains_key(&target)
-                    && !self.cut.contains(&(node, target));
-                if works && is_paused {
-                    self.push(LINK_REQUEST_TIMEOUT, node, Delivery::Response(request, None));
-                } else if works {
-                    self.admit(node, target);
-                    self.push(DELAY, target, Delivery::Request(node, request, body));
-                } else {
-                    self.push(DELAY, node, Delivery::Response(request, None));
-                }
-            }
+            Output::Request { to, addr, id, body } => self.ask(node, to, addr, id, body),
             Output::Watch(watched) => self.watch(node, &watched),
             Output::PingLink { to, id, body, within } => self.ping_link(node, to, id, body, within),
             Output::Connect { to, addr, id } => self.connect(node, to, addr, id),
-            Output::Respond { id: request, body } => {
-                let origin = self.nodes.get_mut(&node).and_then(|n| n.asked.remove(&request));
-                if let Some(origin) = origin {
-                    let own = RequestId(request.0 >> 16);
-                    self.push(DELAY, origin, Delivery::Response(own, Some(body)));
-                }
-            }
+            Output::Respond { id, body } => self.respond(node, id, body),
             Output::Check(service) => {
                 assert_eq!(service.as_str(), "echo");
                 self.push(DELAY, node, Delivery::Checked);
             }
-            Output::Store(call) => {
-                match &call {
-                    StoreCall::Get => drop(self.gets.insert(node, self.now)),
-                    StoreCall::Put { .. } => {
-                        let age = self.now.since(self.gets[&node]);
-                        assert!(age <= Duration::from_secs(5), "n{node} writes what it read {age:?} ago");
-                    }
-                }
-                let delivery = match (call, &self.store) {
-                    _ if self.store_fails => Delivery::GetFailed,
-                    (StoreCall::Get, Some(value)) => Delivery::Stored(value.clone()),
-                    (StoreCall::Get, None) => Delivery::NotFound,
-                    (StoreCall::Put { value }, _) => {
-                        self.store = Some(value);
-                        Delivery::PutDone
-                    }
-                };
-                self.push(DELAY, node, delivery);
-            }
+            Output::Store(call) => self.call_store(node, call),
             Output::Persist(Persist::Peers(peers)) => self.disks.entry(node).or_default().peers = peers,
             Output::Persist(Persist::WriteRecord(record)) => {
                 self.disks.entry(node).or_default().record = Some(record);
@@ -360,13 +332,15 @@ impl Cluster {
         let unix = 1_800_000_000 + self.now.as_nanos() / 1_000_000_000;
         let input = match delivery {
             Delivery::Datagram(source, bytes) => {
-                if self.cut.contains(&(node_at(source), to)) {
+                let is_lost = |node: usize| self.without_datagrams.contains(&node);
+                let from = node_at(source);
+                if is_lost(from) || is_lost(to) || self.cut.contains(&(from, to)) {
                     return;
                 }
                 if let Some(tape) = self.tape.as_mut() {
                     tape.push((to, source, bytes.clone()));
                 }
-                Input::Datagram { source, bytes }
+                Input::Datagram { source, bytes: speech::heard(&self.speeches, to, bytes) }
             }
             Delivery::Request(from, request, body) => {
                 let Some(node) = self.nodes.get_mut(&to) else { return };

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use super::cluster::{Cluster, DELAY, Delivery};
 use super::settings::{id, node_at};
+use super::speech;
 use crate::id::NodeId;
-use crate::mesh::{ConnectOutcome, Input, RequestId};
+use crate::mesh::{ConnectOutcome, Input, LINK_REQUEST_TIMEOUT, RequestId};
 use crate::time::Duration;
 
 impl Cluster {
@@ -31,6 +32,42 @@ impl Cluster {
                 let nonce = self.nodes.get(&peer).map_or(0, |node| node.nonce);
                 self.push(DELAY, at, Delivery::Admitted(self.key_of(peer), nonce));
             }
+        }
+    }
+
+    pub(super) fn ask(
+        &mut self,
+        node: usize,
+        to: NodeId,
+        addr: SocketAddr,
+        request: RequestId,
+        body: Vec<u8>,
+    ) {
+        let body = speech::asked(&self.speeches, node, body);
+        self.questions += 1;
+        let target = node_at(addr);
+        let works = id(self.key_of(target)) == to
+            && self.nodes.contains_key(&target)
+            && !self.cut.contains(&(node, target));
+        if works && self.paused.contains_key(&target) {
+            self.push(LINK_REQUEST_TIMEOUT, node, Delivery::Response(request, None));
+        } else if works {
+            self.admit(node, target);
+            self.push(DELAY, target, Delivery::Request(node, request, body));
+        } else {
+            self.push(DELAY, node, Delivery::Response(request, None));
+        }
+    }
+
+    pub(super) fn respond(&mut self, node: usize, request: RequestId, body: Vec<u8>) {
+        let body = speech::answered(&self.speeches, node, body);
+        let asker = self.nodes.get_mut(&node).and_then(|node| node.asked.remove(&request));
+        if let Some(asker) = asker {
+            let own = RequestId(request.0 >> 16);
+            if self.tape.is_some() {
+                self.answers.push((asker, body.clone()));
+            }
+            self.push(DELAY, asker, Delivery::Response(own, Some(body)));
         }
     }
 

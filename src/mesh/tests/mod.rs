@@ -3,10 +3,15 @@
 mod boots;
 mod clones;
 mod cluster;
+mod degraded;
 mod flapping;
+mod inquiries;
 mod links;
 mod regressions;
 mod settings;
 mod snapshots;
+mod speech;
+mod stores;
 mod stories;
 mod suspend;
+mod versions;

@@ -10,11 +10,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// What `node` told about others, since `from` of the events: those it suspected, and those it took for dead.
 fn accused_by(cluster: &Cluster, node: usize, from: usize) -> Vec<String> {
-    let events = cluster.events[from..].iter().filter(|(by, event)| match event {
-        Event::Suspect { accuser, .. } => *accuser == Some(id(node)),
-        Event::Dead(_) => *by == node,
-        _ => false,
-    });
+    let suspects =
+        |event: &Event| matches!(event, Event::Suspect { accuser, .. } if *accuser == Some(id(node)));
+    let events = cluster.events[from..].iter();
+    let events =
+        events.filter(|(by, event)| suspects(event) || *by == node && matches!(event, Event::Dead(_)));
     events.map(|(by, event)| format!("n{by}: {event:?}")).collect()
 }
 
