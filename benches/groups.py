@@ -61,6 +61,9 @@ class Agent:
                 self.knows_all_at = min(self.knows_all_at, now)
         elif kind == "unroutable":
             self.avoided.setdefault(name, now)
+        elif kind == "routable":
+            if name not in self.dead:
+                self.avoided.pop(name, None)
         else:
             self.alive.discard(name)
             self.dead.setdefault(name, now)
@@ -171,7 +174,8 @@ class Meshnodes(Group):
     """`meshnode run`, with datagrams sealed and links over TLS as always."""
 
     name = "meshnode"
-    EVENTS = {"joined": "alive", "refuted": "alive", "unroutable": "unroutable", "dead": "dead", "left": "left"}
+    EVENTS = {"joined": "alive", "refuted": "alive", "dead": "dead", "left": "left"}
+    EVENTS |= {kind: kind for kind in ("unroutable", "routable")}
 
     def __init__(self, processes, reader, directory, places, binary):
         super().__init__(processes, reader, directory, places)

@@ -11,8 +11,9 @@ import os
 import subprocess
 from contextlib import contextmanager
 
+from bench import LIBC
+
 CLONE_NEWNET = 0x40000000
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def check(result):
@@ -179,7 +180,8 @@ class Network:
     def replace(self, table, chains):
         """Puts chains in the place of a table's, in one transaction."""
         body = "\n".join(chains)
-        self.bridge.nft(f"table netdev {table} {{ }}\ndelete table netdev {table}\ntable netdev {table} {{\n{body}\n}}\n")
+        name = f"table netdev {table}"
+        self.bridge.nft(f"{name} {{ }}\ndelete {name}\n{name} {{\n{body}\n}}\n")
 
     def close(self):
         for namespace in [self.bridge, *self.hosts]:

@@ -275,7 +275,8 @@ class Bench:
                 self.add("loss_bytes", group.name, sent)
                 self.add("loss_gone", group.name, len(gone))
                 self.add("loss_gone_told", group.name, told)
-                self.say(f"loss: {group.name} {sent:.0f} B/s a node {split}; wrongly gone: {len(gone)}, told {told} times")
+                rate = f"{sent:.0f} B/s a node {split}"
+                self.say(f"loss: {group.name} {rate}; wrongly gone: {len(gone)}, told {told} times")
         for group in groups:
             group.recover()
 
@@ -283,16 +284,17 @@ class Bench:
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nodes", type=int, default=32)
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions and shorter windows: for the shape only")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, shorter windows: for the shape")
     parser.add_argument("--only", action="append", choices=PARTS, help="repeatable; default: all")
     parser.add_argument("--peer", choices=PEERS, default="serf")
     parser.add_argument("--seed", type=int, default=1, help="of the draw of the victims")
-    parser.add_argument("--json", default=pathlib.Path(tempfile.gettempdir()) / "meshnode-membership.json", type=pathlib.Path)
+    json = pathlib.Path(tempfile.gettempdir()) / "meshnode-membership.json"
+    parser.add_argument("--json", default=json, type=pathlib.Path)
     add_arguments(parser, "meshnode-membership.csv")
     options = parser.parse_args()
     quick = options.quick
-    options.rounds, options.kills, options.stops = (1, 2, 1) if quick else (3, 5, 3)
-    options.silences, options.lossy_silences = (1, 1) if quick else (3, 3)
+    options.rounds, options.kills, options.stops = (1, 2, 1) if quick else (5, 5, 3)
+    options.silences, options.lossy_silences = (1, 1) if quick else (5, 3)
     options.idle_from, options.idle = (15, 15) if quick else (60, 60)
     options.lossy, options.lossy_settle = (20, 3) if quick else (90, 5)
     return options
@@ -325,7 +327,8 @@ def main():
     gone = {by: sum(sum(bench.figures.values(key, by)) for key in without_loss) for by in bench.systems}
     print("\nlive members wrongly gone without loss: " + ", ".join(f"{by} {count}" for by, count in gone.items()))
     print(f"log lines were read late by {late * 1000:.1f} ms (99 of 100), {latest * 1000:.1f} ms at the worst")
-    print(f"the whole machine was busy {share:.0%} of the time, {time.monotonic() - options.began:.0f} s in all\n{machine()}")
+    took = time.monotonic() - options.began
+    print(f"the whole machine was busy {share:.0%} of the time, {took:.0f} s in all\n{machine()}")
     about = {
         "machine": before, "nodes": options.nodes, "quick": options.quick, "busy": share,
         "late_p99_s": late, "late_max_s": latest,

@@ -19,7 +19,6 @@ impl Membership {
         }
         shuffle(&mut self.order, &mut self.rng);
         self.next = 0;
-        self.turns.begin();
         self.joining.met = true;
         self.dissemination = Dissemination::default();
         self.turns.begin();

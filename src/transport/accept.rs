@@ -3,20 +3,20 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::admission::Admission;
 use super::hello::Admitted;
-use super::http2::CLOSING_TIMEOUT;
 use super::serve::Server;
+use super::tls::close;
 use super::watch_links::Places;
 use crate::time::Duration;
 
@@ -85,7 +85,8 @@ impl Acceptor {
         let places = self.places.clone();
         self.tasks.spawn(async move {
             let accepted = tokio::select! {
-                accepted = admission.accept(tcp, remote) => accepted,
+                // Boxed, because its memory is needed for a moment and that of the task for as long as the link stands.
+                accepted = Box::pin(admission.accept(tcp, remote)) => accepted,
                 _ = given_up => return,
                 () = stop.cancelled() => return,
             };
@@ -95,30 +96,26 @@ impl Acceptor {
                 admission.refuse("link_full");
                 return close(accepted.stream).await;
             };
-            let Admitted { peer, key, .. } = accepted.admitted;
-            let stop = stop.child_token();
-            let _watched = if accepted.admitted.greeting.watch {
-                let Some(place) = places.accepted(peer, stop.clone(), admission.metrics()).await else {
+            let (Admitted { peer, key, greeting, .. }, stream) = (accepted.admitted, accepted.stream);
+            let (mut expired, stop) = (pin!(admission.keys().removed(key)), stop.child_token());
+            let mut place = None;
+            if greeting.watch {
+                place = places.accepted(peer, stop.clone(), admission.metrics()).await;
+                if place.is_none() {
                     admission.refuse("watch_link_full");
-                    return close(accepted.stream).await;
-                };
-                Some(place)
-            } else {
-                None
-            };
-            if let Err(error) =
-                server.serve(accepted.stream, remote, peer, admission.keys().removed(key), stop).await
-            {
+                    return close(stream).await;
+                }
+                tokio::select! {
+                    _ready_or_broken = stream.get_ref().0.get_ref().readable() => {}
+                    () = &mut expired => return close(stream).await,
+                    () = stop.cancelled() => return close(stream).await,
+                }
+            }
+            if let Err(error) = Box::pin(server.serve(stream, remote, peer, expired, stop)).await {
                 debug!(%peer, %remote, %error, "a link broke");
             }
+            drop(place);
         });
         waiting
-    }
-}
-
-/// Says goodbye, so that the other side does not take the end for the death of this process.
-async fn close(mut stream: impl AsyncWrite + Unpin) {
-    if let Ok(Err(error)) = timeout(CLOSING_TIMEOUT, stream.shutdown()).await {
-        debug!(%error, "a link that was refused did not close in order");
     }
 }

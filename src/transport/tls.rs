@@ -6,9 +6,13 @@ use std::sync::Arc;
 use libp2p_identity::Keypair;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, NoKeyLog, ServerConfig, client, server};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tracing::debug;
 
 use super::hello::Channel;
+use super::http2::CLOSING_TIMEOUT;
 use crate::id::{Identity, NodeId};
 
 /// What links speak.
@@ -68,6 +72,13 @@ impl Tls {
         let exporter =
             connection.export_keying_material([0; 32], EXPORTER_LABEL, None).map_err(|_| Unproven)?;
         Ok(Channel { local: self.local, peer: proven_id(certificate)?, exporter })
+    }
+}
+
+/// Says goodbye, so that the other side does not take the end of a link for the death of this process.
+pub(super) async fn close(mut stream: impl AsyncWrite + Unpin) {
+    if let Ok(Err(error)) = timeout(CLOSING_TIMEOUT, stream.shutdown()).await {
+        debug!(%error, "a link did not close in order");
     }
 }
 

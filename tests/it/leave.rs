@@ -19,6 +19,13 @@ async fn a_node_that_gets_sigterm_is_gone_within_a_second() -> anyhow::Result<()
     n1.sees_healthy("rag", 1, SOON).await?;
     n2.sees_healthy("rag", 1, SOON).await?;
 
+    let watches = async || {
+        let standing = n1.metric("meshnode_watch_links", "direction=\"dialled\"").await?;
+        ensure!(standing == 2.0, "n1 keeps {standing} watch links");
+        Ok(())
+    };
+    eventually(SOON, watches).await?;
+
     let id = n3.id().to_owned();
     n3.node.signal(Signal::TERM)?;
     let second = Duration::from_secs(1);
@@ -27,6 +34,8 @@ async fn a_node_that_gets_sigterm_is_gone_within_a_second() -> anyhow::Result<()
     assert!(n3.node.ended().await?.success());
     let log = std::fs::read_to_string(log)?;
     ensure!(!log.contains("still open"), "it waited for its own tasks:\n{log}");
+    let lost = n1.metric("meshnode_watch_links_ended_total", "kind=\"lost\"").await?;
+    ensure!(lost == 0.0, "n1 took the end of a node that left for a death");
     world.passed()
 }
 

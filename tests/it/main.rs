@@ -4,6 +4,7 @@ mod admin;
 mod alone;
 mod configuration;
 mod crash;
+mod death;
 mod dev;
 mod election;
 mod hostile;

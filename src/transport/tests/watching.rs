@@ -126,12 +126,15 @@ fn a_process_of_its_own() {
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
-#[tokio::test]
-async fn a_process_that_is_killed_is_lost_at_once() {
+/// A link that was never asked anything has no HTTP/2 on it yet.
+async fn check_killed(was_asked: bool) {
     let (mut a, peer) = (Node::start(1, 1).await, Process::start());
     let id = identity(2).id();
     a.watch(&[(id, peer.addr)]);
-    a.pings(id, Ok(b"ping".to_vec())).await;
+    a.stands("dialled", 1).await;
+    if was_asked {
+        a.pings(id, Ok(b"ping".to_vec())).await;
+    }
     peer.signal(Signal::KILL);
     let killed = Instant::now();
     assert_eq!(a.hint().await, Hint::LinkLost { peer: id });
@@ -139,6 +142,11 @@ async fn a_process_that_is_killed_is_lost_at_once() {
     assert_eq!(a.transport.ping_link(id, b"ping".to_vec(), WAIT).await, Err(LinkFailure::Unreachable));
     assert_eq!(within(a.transport.who_is_at(peer.addr, id)).await, ConnectOutcome::Refused);
     assert_eq!(a.ended("lost"), 1);
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_is_lost_at_once() {
+    tokio::join!(check_killed(true), check_killed(false));
 }
 
 #[tokio::test]
@@ -164,10 +172,17 @@ async fn a_process_that_stands_still_stalls_and_is_lost_only_with_its_end() {
 
 #[tokio::test]
 async fn a_node_that_ends_in_order_is_not_lost_and_found_again() {
+    tokio::join!(check_ended(true), check_ended(false));
+}
+
+async fn check_ended(was_asked: bool) {
     let (mut a, b) = (Node::start(1, 1).await, Echo::start(2, ANYWHERE).await);
     let (id, addr) = (b.id, b.addr);
     a.watch(&[(id, addr)]);
-    a.pings(id, Ok(b"ping".to_vec())).await;
+    a.stands("dialled", 1).await;
+    if was_asked {
+        a.pings(id, Ok(b"ping".to_vec())).await;
+    }
     b.end().await;
     a.pings(id, Err(LinkFailure::Unreachable)).await;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 /// The head of an HTTP/2 frame: its length (3 bytes), its type, flags (1) and stream (4).
 const FRAME_HEAD: usize = 9;
@@ -45,16 +45,25 @@ impl Farewell {
         if self.0.load(Ordering::Acquire) {
             return End::Closed;
         }
-        match error.get_io().map(io::Error::kind) {
-            Some(
-                io::ErrorKind::UnexpectedEof
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::BrokenPipe,
-            ) => End::Lost,
-            Some(_) | None => End::Silent,
-        }
+        error.get_io().map_or(End::Silent, |error| broken(error.kind()))
     }
+}
+
+/// What the end of a stream means on which nothing is said.
+pub(super) async fn end_of_silence(stream: &mut (impl AsyncRead + Unpin)) -> End {
+    match stream.read(&mut [0]).await {
+        Ok(0) => End::Closed,
+        // The far side speaks first, which it must not.
+        Ok(_) => End::Silent,
+        Err(error) => broken(error.kind()),
+    }
+}
+
+/// TLS reports an end only when the far side announced it, and an error otherwise.
+const fn broken(error: io::ErrorKind) -> End {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let by_kernel = matches!(error, UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe);
+    if by_kernel { End::Lost } else { End::Silent }
 }
 
 /// A stream of HTTP/2 that notes the far side's goodbye.
@@ -118,7 +127,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Overheard<S> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         let read = &buf.filled()[before..];
-        // TLS reports an end only when the far side announced it, and an error otherwise.
         let ended = read.is_empty() && buf.remaining() > 0;
         if ended || self.frames.has_go_away(read) {
             self.farewell.0.store(true, Ordering::Release);

@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use h2::client::{Connection, SendRequest};
+use h2::client::SendRequest;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace};
@@ -18,8 +18,9 @@ use super::super::backoff::{self, Backoff};
 use super::super::http2::{self, CLOSING_TIMEOUT, CORE_PATH};
 use super::super::keyring::KeyId;
 use super::super::metered::Traffic;
+use super::super::tls::close;
 use super::Common;
-use super::farewell::{End, Farewell, Overheard};
+use super::farewell::{End, Overheard, end_of_silence};
 use super::unacknowledged::unacknowledged;
 use crate::id::NodeId;
 use crate::mesh::LinkFailure;
@@ -61,11 +62,13 @@ impl Slot {
 /// A watch link that stands.
 #[derive(Debug)]
 pub(super) struct Standing {
-    sender: SendRequest<Bytes>,
+    /// None before the first question.
+    sender: watch::Receiver<Option<SendRequest<Bytes>>>,
     key: KeyId,
     traffic: Traffic,
     local: SocketAddr,
     remote: SocketAddr,
+    asked: Arc<Notify>,
     doubted: Arc<Notify>,
 }
 
@@ -80,7 +83,11 @@ impl Standing {
     }
 
     pub(super) async fn ask(&self, body: Vec<u8>) -> Result<Vec<u8>, LinkFailure> {
-        let sender = self.sender.clone().ready().await.map_err(|_| LinkFailure::Unreachable)?;
+        self.asked.notify_one();
+        let mut offered = self.sender.clone();
+        let offered = offered.wait_for(Option::is_some).await;
+        let sender = offered.ok().and_then(|sender| sender.clone()).ok_or(LinkFailure::Unreachable)?;
+        let sender = sender.ready().await.map_err(|_| LinkFailure::Unreachable)?;
         http2::post(sender, CORE_PATH, body).await
     }
 
@@ -126,56 +133,64 @@ impl Keeper {
 
     /// Dials one link, and says how it ended.
     async fn keep_one(&self, stop: &CancellationToken) -> Result<End, LinkFailure> {
-        let dialling = async {
+        // Boxed, because its memory is needed for a moment and that of the task for as long as the link stands.
+        let dialling = Box::pin(async {
             let dialled = self.common.admission.dial_to_watch(self.addr, self.to).await;
             let dialled = dialled.map_err(|error| error.failure())?;
             let place = self.common.places.dialled(self.common.admission.metrics()).await;
             Ok((place.ok_or(LinkFailure::Unreachable)?, dialled))
-        };
+        });
         let (_place, dialled) = tokio::select! {
             dialled = dialling => dialled?,
             () = stop.cancelled() => return Ok(End::Closed),
         };
-        let Dialled { stream, traffic, admitted } = dialled;
+        let Dialled { mut stream, traffic, admitted } = dialled;
         let tcp = stream.get_ref().0.get_ref();
         let local = tcp.local_addr().map_err(|_| LinkFailure::Unreachable)?;
         let remote = tcp.peer_addr().map_err(|_| LinkFailure::Unreachable)?;
-        let stream = Overheard::new(stream);
-        let farewell = stream.farewell();
-        let handshake = http2::client().handshake(stream).await;
-        let (sender, connection) = handshake.map_err(|_| LinkFailure::Unreachable)?;
-        let doubted = Arc::<Notify>::default();
+        let (offer, sender) = watch::channel(None);
+        let (asked, doubted) = (Arc::<Notify>::default(), Arc::<Notify>::default());
         let silence = fall_silent(doubted.clone(), traffic.clone());
-        self.slot.set(Some(Arc::new(Standing {
-            sender,
-            key: admitted.key,
-            traffic,
-            local,
-            remote,
-            doubted,
-        })));
-        let end = self.drive(connection, farewell, silence, stop).await;
+        let key = admitted.key;
+        let standing = Standing { sender, key, traffic, local, remote, asked: asked.clone(), doubted };
+        self.slot.set(Some(Arc::new(standing)));
+        let end = tokio::select! {
+            end = end_of_silence(&mut stream) => end,
+            () = asked.notified() => Box::pin(self.speak(stream, offer, silence, stop)).await,
+            () = stop.cancelled() => {
+                close(stream).await;
+                End::Closed
+            }
+        };
         self.slot.set(None);
         Ok(end)
     }
 
-    async fn drive<S>(
+    /// Speaks HTTP/2 from the first question on, until the link ends.
+    async fn speak<S>(
         &self,
-        connection: Connection<S, Bytes>,
-        farewell: Farewell,
+        stream: S,
+        offer: watch::Sender<Option<SendRequest<Bytes>>>,
         silence: impl Future<Output = ()>,
         stop: &CancellationToken,
     ) -> End
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        let stream = Overheard::new(stream);
+        let farewell = stream.farewell();
+        let (sender, connection) = match http2::client().handshake(stream).await {
+            Ok(connected) => connected,
+            Err(error) => return farewell.end(Err(error)),
+        };
+        offer.send_replace(Some(sender));
         let mut connection = pin!(connection);
         tokio::select! {
             result = &mut connection => farewell.end(result),
             () = silence => End::Silent,
             () = stop.cancelled() => {
                 // Without a handle to it, HTTP/2 says goodbye by itself.
-                self.slot.set(None);
+                offer.send_replace(None);
                 if timeout(CLOSING_TIMEOUT, connection).await.is_err() {
                     trace!(to = %self.to, "a watch link was cut, because it did not end");
                 }
