@@ -261,6 +261,7 @@ impl Cluster {
         let config = machine.config(node, &self.options);
         match Mesh::new(config, machine.identity.clone(), given, meshnode::time::Instant::ORIGIN) {
             Ok(mesh) => {
+                let mesh = mesh.with_verifier(self.verifier.clone());
                 machine.process = Some(Process::new(mesh, boot, nonce, started));
                 machine.host = Host::Up;
                 self.doubt_links();
