@@ -7,6 +7,9 @@ use crate::wire::packet::Seen;
 /// No death by witnesses sooner after the first notice of a round.
 pub(super) const T_MIN: Duration = Duration::from_millis(1500);
 
+/// Until then only the first few are asked: when datagrams are lost, one of them mostly ends the suspicion.
+const ASK_REST: Duration = Duration::from_millis(350);
+
 /// Once somebody reaches the subject, what the others saw is waited for until so long after the beginning.
 const COLLECT_FOR: Duration = Duration::from_millis(1200);
 
@@ -25,7 +28,7 @@ const ROUTE_AGAIN: Duration = Duration::from_secs(5);
 /// What comes next in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Those who have not answered are asked again.
+    /// All who have not answered are asked, the first few again.
     AskSilent,
     /// All verdicts are void, and all are asked afresh: an outage that is over must not kill.
     AskAfresh,
@@ -73,9 +76,20 @@ impl Tally {
         self.positive > 0 && self.negative >= (self.witnesses * 3).div_ceil(8) && self.negative > 0
     }
 
+    /// The few that were asked do not agree.
+    pub(super) const fn is_split(self) -> bool {
+        self.positive > 0 && self.negative > 0
+    }
+
     /// Practically everybody reaches the subject.
     pub(super) const fn is_clear(self) -> bool {
-        self.positive > 0 && self.negative <= 1
+        self.negative <= 1 && self.positive * 2 >= self.witnesses
+    }
+
+    /// Its host lives and its process does not answer, as far as many can tell and nobody contradicts.
+    pub(super) fn is_stalled(self) -> bool {
+        let many = (self.witnesses * 3).div_ceil(8).max(2).min(self.witnesses);
+        self.positive == 0 && self.stalled > 0 && self.stalled + self.negative >= many
     }
 }
 
@@ -95,6 +109,8 @@ pub(super) struct Accusation {
     due: Instant,
     /// Rounds in a row that were mixed.
     pub(super) mixed: u32,
+    /// All witnesses were asked, not only the first few.
+    pub(super) is_whole: bool,
 }
 
 impl Accusation {
@@ -106,8 +122,17 @@ impl Accusation {
         now: Instant,
     ) -> Self {
         let witnesses = witnesses.iter().map(|id| Witness { id: *id, seen: None }).collect();
-        let mut accusation =
-            Self { round, first, began: now, timeout, witnesses, step: Step::AskSilent, due: now, mixed: 0 };
+        let mut accusation = Self {
+            round,
+            first,
+            began: now,
+            timeout,
+            witnesses,
+            step: Step::AskSilent,
+            due: now,
+            mixed: 0,
+            is_whole: false,
+        };
         accusation.wait_for(Step::AskSilent);
         accusation
     }
@@ -215,11 +240,10 @@ impl Accusation {
     }
 
     fn wait_for(&mut self, step: Step) {
-        let ask_silent = T_MIN * 2 / 5;
         let late_look = self.timeout * 2 + Duration::from_millis(100);
         let after = match step {
-            Step::AskSilent => ask_silent,
-            Step::AskAfresh => T_MIN.saturating_sub(late_look).max(ask_silent),
+            Step::AskSilent => ASK_REST,
+            Step::AskAfresh => T_MIN.saturating_sub(late_look).max(ASK_REST * 2),
             Step::Judge => T_MIN,
             Step::AskLate => T_MIN + Duration::from_millis(50),
             Step::AskLast => T_MIN + Duration::from_millis(250),

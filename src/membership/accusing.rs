@@ -3,7 +3,7 @@
 
 use rand::Rng as _;
 
-use super::accusation::{Accusation, Step};
+use super::accusation::{Accusation, Step, Tally};
 use super::look::Asker;
 use super::{Claim, Membership, Output, suspicion, watchers};
 use crate::id::IdHash;
@@ -14,6 +14,9 @@ use crate::wire::{Body, Fact, FactKind};
 
 /// Private suspicions at the same time; what is beyond waits for the next evidence.
 const MAX_ACCUSATIONS: usize = 128;
+
+/// Witnesses that are asked at once; the others follow when none of these reaches the subject.
+const ASKED_FIRST: usize = 3;
 
 /// A node that heard nobody for this long knows nothing about others.
 const DEAF_AFTER: Duration = Duration::from_millis(1500);
@@ -57,9 +60,12 @@ impl Membership {
         let round = self.rng.next_u64();
         let mut accusation = Accusation::new(round, &witnesses, self.ping_timeout(), first, now);
         accusation.mixed = mixed;
+        // Whether a member is routable is asked of all.
+        accusation.is_whole = mixed > 0 || self.routes.is_unroutable(subject);
+        let asked = if accusation.is_whole { witnesses.len() } else { ASKED_FIRST };
         self.accusations.insert(subject, accusation);
         self.challenge(subject, true, now);
-        self.ask_witnesses(subject, witnesses, false, now);
+        self.ask_witnesses(subject, witnesses.into_iter().take(asked).collect(), false, now);
     }
 
     fn is_alive(&self, id: IdHash) -> bool {
@@ -109,9 +115,17 @@ impl Membership {
         self.evidence(id, format!("{}, as seen", phrase(seen)), Some(from));
         match seen {
             Seen::Answers => self.acquit(subject),
-            Seen::Stalled => self.report_route(subject, true, now),
+            Seen::Stalled => self.note_stalled(subject, now),
             Seen::Silent | Seen::Gone if is_ripe => self.judge(subject, now),
             Seen::Silent | Seen::Gone | Seen::Unknown => {}
+        }
+    }
+
+    fn note_stalled(&mut self, subject: IdHash, now: Instant) {
+        let tally =
+            self.accusations.get(&subject).map(|accusation| accusation.tally(|id| self.lives(id), now));
+        if tally.is_some_and(Tally::is_stalled) {
+            self.report_route(subject, true, now);
         }
     }
 
@@ -131,7 +145,8 @@ impl Membership {
             let Some(accusation) = self.accusations.get_mut(&subject) else { continue };
             match accusation.take_step() {
                 Step::AskSilent | Step::AskLate | Step::AskLast => {
-                    let silent = accusation.silent().filter(|id| *id != self.hash).collect();
+                    accusation.is_whole = true;
+                    let silent = accusation.silent().collect();
                     self.ask_witnesses(subject, silent, false, now);
                 }
                 Step::AskAfresh => {
@@ -198,9 +213,10 @@ impl Membership {
     /// Somebody reaches the subject; how many do not says whether the router should avoid it.
     fn close_in_peace(&mut self, subject: IdHash, mut accusation: Accusation, now: Instant) {
         let tally = accusation.tally(|id| self.lives(id), now);
-        if tally.is_mixed() {
+        let is_whole = accusation.is_whole;
+        if tally.is_mixed() || !is_whole && tally.is_split() {
             accusation.mixed += 1;
-            let is_told = accusation.mixed >= 2;
+            let is_told = is_whole && accusation.mixed >= 2;
             if is_told {
                 self.report_route(subject, true, now);
             }

@@ -322,9 +322,7 @@ impl Membership {
         self.unwatch(hash, now);
         self.isolation.forget(hash);
         self.looks.remove(&hash);
-        if self.routes.forget(hash) {
-            self.route_ended(hash);
-        }
+        self.routes.forget(hash);
     }
 
     fn may_notify(&mut self, now: Instant) -> bool {

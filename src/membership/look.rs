@@ -11,6 +11,9 @@ const PINGS: u32 = 3;
 /// The pings of a fresh look, one timeout apart.
 const FRESH_PINGS: u32 = 2;
 
+/// How long a ping over the link may take.
+const LINK_WAIT: Duration = Duration::from_millis(500);
+
 /// A verdict is given again for this long.
 const STANDS_FOR: Duration = WINDOW;
 
@@ -27,8 +30,10 @@ pub(super) struct Asker {
 /// What a look wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Ping, and if it is the first one also over the link, waiting there for this long.
-    Ping { over_link: Option<Duration> },
+    /// Ping.
+    Ping,
+    /// Ping over the link, and wait there for this long.
+    PingLink(Duration),
     /// Tell the askers.
     Tell(Seen),
 }
@@ -39,7 +44,8 @@ pub(super) struct Look {
     is_fresh: bool,
     interval: Duration,
     pings_left: u32,
-    is_first: bool,
+    /// When to ping over the link, unless there is an answer by then.
+    link_at: Option<Instant>,
     due: Instant,
     stalled: bool,
     verdict: Option<(Seen, Instant)>,
@@ -53,7 +59,8 @@ impl Look {
             is_fresh,
             interval,
             pings_left,
-            is_first: true,
+            // Most answers come by then; in a fresh look there is no time to wait for that.
+            link_at: Some(if is_fresh { now } else { now + timeout }),
             due: now,
             stalled: false,
             verdict: None,
@@ -85,7 +92,7 @@ impl Look {
 
     /// When to act; `None` once there is a verdict.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.verdict.is_none().then_some(self.due)
+        self.verdict.is_none().then(|| self.link_at.map_or(self.due, |at| at.min(self.due)))
     }
 
     /// Nobody will ask for this look again.
@@ -94,16 +101,18 @@ impl Look {
     }
 
     pub(super) fn take_next(&mut self, now: Instant) -> Next {
-        if self.pings_left == 0 {
-            let seen = if self.stalled { Seen::Stalled } else { Seen::Silent };
-            self.verdict = Some((seen, now));
-            return Next::Tell(seen);
+        if self.due <= now && self.pings_left > 0 {
+            self.pings_left -= 1;
+            self.due = now + self.interval;
+            return Next::Ping;
         }
-        let is_first = std::mem::take(&mut self.is_first);
-        let left = self.interval * self.pings_left;
-        self.pings_left -= 1;
-        self.due = now + self.interval;
-        Next::Ping { over_link: is_first.then_some(left / 2) }
+        if self.link_at.take_if(|at| *at <= now).is_some() {
+            let left = self.interval * self.pings_left + self.due.since(now);
+            return Next::PingLink(left.min(LINK_WAIT));
+        }
+        let seen = if self.stalled { Seen::Stalled } else { Seen::Silent };
+        self.verdict = Some((seen, now));
+        Next::Tell(seen)
     }
 
     /// The subject answered. True when that is the verdict.

@@ -74,8 +74,8 @@ impl Routes {
     }
 
     /// Forgets a member.
-    pub(super) fn forget(&mut self, subject: IdHash) -> bool {
-        self.routes.remove(&subject).is_some_and(|route| route.is_unroutable)
+    pub(super) fn forget(&mut self, subject: IdHash) {
+        self.routes.remove(&subject);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

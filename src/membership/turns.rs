@@ -17,6 +17,9 @@ const EXCUSED: Duration = Duration::from_nanos(8 * 1_333_333_333);
 /// A turn may be this late before it counts as missed.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// Pings after a missed turn, within two timeouts.
+const CHECKS: u32 = 3;
+
 /// No member that pings by turns is silent for longer.
 const MAX_PROMISE: Duration = Duration::from_secs(60);
 
@@ -161,16 +164,16 @@ impl Membership {
         if !self.may_accuse {
             return;
         }
-        let timeout = self.ping_timeout();
+        let interval = self.ping_timeout() * 2 / CHECKS;
         let mut pings = Vec::new();
         let mut silent = Vec::new();
         for (peer, watched) in &mut self.watching {
             if watched.due > now {
                 continue;
             }
-            if watched.checks < 2 {
+            if watched.checks < CHECKS {
                 watched.checks += 1;
-                watched.due = now + timeout;
+                watched.due = now + interval;
                 pings.push(*peer);
             } else {
                 // If nobody may be accused now, the next silence is evidence again.
@@ -184,7 +187,7 @@ impl Membership {
         for peer in silent {
             self.isolation.note(peer, false, now);
             self.awareness.handle_failure(0, 0);
-            self.accuse(peer, "it missed its turn, and two pings are unanswered", now);
+            self.accuse(peer, "it missed its turn, and three pings are unanswered", now);
         }
     }
 

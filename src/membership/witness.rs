@@ -71,12 +71,8 @@ impl Membership {
     fn continue_look(&mut self, subject: IdHash, now: Instant) {
         let Some(look) = self.looks.get_mut(&subject) else { return };
         match look.take_next(now) {
-            Next::Ping { over_link } => {
-                self.challenge(subject, true, now);
-                if let Some(within) = over_link {
-                    self.outputs.push_back(Output::PingLink { subject, within });
-                }
-            }
+            Next::Ping => self.challenge(subject, true, now),
+            Next::PingLink(within) => self.outputs.push_back(Output::PingLink { subject, within }),
             Next::Tell(seen) => {
                 self.isolation.note(subject, false, now);
                 if !self.is_self_suspecting(now) {
