@@ -16,6 +16,8 @@ from hosts import Namespace
 
 JOIN_WITHIN = 90
 RECOVER_WITHIN = 30
+# Two lines of one moment are read within this time.
+AT_ONCE = 0.05
 SERF_EVENT = re.compile(r"serf: Event(MemberJoin|MemberFailed|MemberLeave): (\S+)")
 
 
@@ -45,11 +47,13 @@ class Agent:
     dead: dict = field(default_factory=dict)
     # Not to be sent requests to, for whatever reason: unroutable or dead.
     avoided: dict = field(default_factory=dict)
+    # Was avoided, from when and until when; a death ends `unroutable` just before it is told.
+    routable: dict = field(default_factory=dict)
     last_lines: deque = field(default_factory=lambda: deque(maxlen=5))
 
     def forget(self):
         self.ready, self.ready_at, self.knows_all_at = None, math.inf, math.inf
-        for what in (self.alive, self.dead, self.avoided):
+        for what in (self.alive, self.dead, self.avoided, self.routable):
             what.clear()
 
     def note(self, kind, name, now, size):
@@ -62,12 +66,12 @@ class Agent:
         elif kind == "unroutable":
             self.avoided.setdefault(name, now)
         elif kind == "routable":
-            if name not in self.dead:
-                self.avoided.pop(name, None)
+            self.routable[name] = (self.avoided.pop(name, now), now)
         else:
             self.alive.discard(name)
             self.dead.setdefault(name, now)
-            self.avoided.setdefault(name, now)
+            since, until = self.routable.pop(name, (now, now))
+            self.avoided.setdefault(name, since if now - until < AT_ONCE else now)
 
 
 class Group:

@@ -183,13 +183,16 @@ async fn why_shows_the_evidence() {
     assert!(printed.contains("nothing is on record"), "{printed}");
     served.journal.record(&Event::Suspect { subject: id(2), accuser: Some(id(1)) }, UNIX);
     let printed = run(&["why", &table::short(&id(2)), "--admin", &served.url]).await.unwrap();
-    assert!(printed.contains(&format!("2026-11-23T08:00:00Z  suspected by one ({})", id(1))), "{printed}");
+    assert!(
+        printed.contains(&format!("2026-11-23T08:00:00.000Z  suspected by one ({})", id(1))),
+        "{printed}"
+    );
     assert!(printed.contains("suspect, unroutable"), "{printed}");
     for live in [
         "watched by    one, three",
         "suspected by  one",
         "asked         one: silent, three: nothing yet",
-        " s until it is dead, unless it refutes",
+        " h until it is dead, unless it refutes",
     ] {
         assert!(printed.contains(live), "{live} in {printed}");
     }

@@ -64,15 +64,20 @@ fn waiting(timer: &LiveTimer) -> String {
         "damping" => "until its penalty is looked at again",
         later => later,
     };
-    format!("{:.1} s {}", timer.in_s, printable(what))
+    format!("{} {}", time(timer.in_s), printable(what))
+}
+
+/// Seconds where they matter, else hours.
+fn time(seconds: f64) -> String {
+    if seconds < 600.0 { format!("{seconds:.1} s") } else { format!("{:.1} h", seconds / 3_600.0) }
 }
 
 fn line(line: &EvidenceLine) -> String {
     let again = match line.last {
-        Some(last) => format!(" ({} times, last at {last})", line.times),
+        Some(last) => format!(" ({} times, last at {last:.3})", line.times),
         None => String::new(),
     };
-    format!("{}  {}{again}", line.at, printable(&line.text))
+    format!("{:.3}  {}{again}", line.at, printable(&line.text))
 }
 
 fn names(workers: &[WorkerRef]) -> String {

@@ -218,7 +218,11 @@ fn a_node_that_is_new_compares_at_once_until_it_agrees_with_somebody() {
         node.handle_root(2, 99, at(second));
         let asked = std::iter::from_fn(|| node.gossip.poll_output()).find_map(|output| match output {
             Output::Ask { token, .. } => Some(token),
-            _ => None,
+            Output::Manifest { .. }
+            | Output::Claim { .. }
+            | Output::Matched(_)
+            | Output::Compared(_)
+            | Output::Refused(_) => None,
         });
         asked.is_some_and(|token| {
             node.gossip.handle_reply(token, None, &node.members, at(second));

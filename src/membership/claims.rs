@@ -276,7 +276,10 @@ impl Membership {
                 self.outputs.push_back(Output::Suspected { subject: id, accuser });
             }
             Status::Dead => {
-                self.evidence(id, "held dead, as told".to_owned(), Some(accuser));
+                // What this node found out itself was told before.
+                if accuser != self.hash {
+                    self.evidence(id, "held dead, as told".to_owned(), Some(accuser));
+                }
                 self.outputs.push_back(Output::Died(id));
             }
             Status::Left => self.outputs.push_back(Output::Departed(id)),

@@ -57,10 +57,8 @@ impl Suspicion {
         detector: Detector,
         now: Instant,
     ) -> Self {
-        let (min, max) = match detector {
-            Detector::Witness if members <= SMALL => SMALL_BOUNDS,
-            _ => bounds(members, PERIOD),
-        };
+        let is_small = detector.has_witnesses() && members <= SMALL;
+        let (min, max) = if is_small { SMALL_BOUNDS } else { bounds(members, PERIOD) };
         // In a mesh too small for independent confirmations nobody could ever shorten the timeout.
         let possible = u32::try_from(members.saturating_sub(2)).unwrap_or(u32::MAX);
         let is_fixed = possible < CONFIRMATIONS || !detector.has_local_health();

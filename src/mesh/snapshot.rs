@@ -10,7 +10,7 @@ use crate::id::{IdHash, NodeId};
 use crate::membership::Member;
 use crate::time::{Duration, Instant};
 use crate::view::{LeaderView, MemberView, View};
-use crate::wire::manifest::Verified;
+use crate::wire::manifest::Verifier;
 
 /// Loads and manifests age without a word: this often all members are looked at anew.
 const REBUILD_INTERVAL: Duration = Duration::from_secs(10);
@@ -80,10 +80,10 @@ impl Mesh {
         self.view(now)
     }
 
-    /// Shares what is found out about signatures with other nodes of this process.
+    /// Has the signatures of manifests checked by somebody else, who may do so for many nodes of one process.
     #[must_use]
-    pub fn sharing(mut self, verified: &Arc<Verified>) -> Self {
-        self.gossip.verified = Arc::clone(verified);
+    pub fn with_verifier(mut self, verifier: Verifier) -> Self {
+        self.gossip.verifier = Some(verifier);
         self
     }
 

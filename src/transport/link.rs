@@ -31,6 +31,8 @@ pub(super) struct Link {
     ended: Arc<AtomicBool>,
     key: KeyId,
     last_used: Mutex<Instant>,
+    /// It carried a request of a client.
+    is_kept: AtomicBool,
 }
 
 impl Link {
@@ -47,8 +49,13 @@ impl Link {
     {
         let (sender, connection) = http2::client().handshake(stream).await?;
         let ended = Arc::new(AtomicBool::new(false));
-        let link =
-            Arc::new(Self { sender, ended: ended.clone(), key, last_used: Mutex::new(Instant::now()) });
+        let link = Arc::new(Self {
+            sender,
+            ended: ended.clone(),
+            key,
+            last_used: Mutex::new(Instant::now()),
+            is_kept: AtomicBool::new(false),
+        });
         let watched = Arc::downgrade(&link);
         tasks.spawn(async move {
             drive(connection, traffic, watched, stop).await;
@@ -70,6 +77,15 @@ impl Link {
 
     pub(super) fn stands(&self) -> bool {
         !self.ended.load(Ordering::Acquire)
+    }
+
+    /// Whoever sends requests of clients will probably send more of them.
+    pub(super) fn keep(&self) {
+        self.is_kept.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_kept.load(Ordering::Relaxed)
     }
 
     pub(super) fn last_used(&self) -> Instant {

@@ -32,7 +32,12 @@ const BUSY_INTERVAL: Duration = Duration::from_millis(100);
 /// Peers with links, or with failed dials that are remembered.
 const MAX_PEERS: usize = 1024;
 
+/// For links that carried requests of clients.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// For links on which only the core asked something, which it seldom does twice.
+const ERRAND_TIMEOUT: Duration = Duration::from_secs(30);
+
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A link that ended between being picked and being used is replaced so many times.
@@ -79,12 +84,23 @@ impl Links {
     pub(super) fn new(admission: Arc<Admission>, tasks: &TaskTracker, stop: CancellationToken) -> Self {
         let pool = Pool { admission, peers: Mutex::default(), tasks: tasks.clone(), stop: stop.clone() };
         let pool = Arc::new(pool);
-        tasks.spawn(sweep(pool.clone(), stop));
-        Self { pool }
+        let links = Self { pool };
+        tasks.spawn(sweep(links.clone(), stop));
+        links
     }
 
     /// A ready HTTP/2 client to `to`, dialled at `addr` when no link stands.
     pub async fn open(&self, to: NodeId, addr: SocketAddr) -> Result<SendRequest<Bytes>, LinkFailure> {
+        let (link, sender) = self.ready(to, addr).await?;
+        link.keep();
+        Ok(sender)
+    }
+
+    async fn ready(
+        &self,
+        to: NodeId,
+        addr: SocketAddr,
+    ) -> Result<(Arc<Link>, SendRequest<Bytes>), LinkFailure> {
         if to == self.pool.admission.local() {
             return Err(LinkFailure::WrongPeer);
         }
@@ -98,7 +114,7 @@ impl Links {
                 None => self.pool.dial(&peer, to, addr, 0).await?,
             };
             match link.ready().await {
-                Ok(sender) => return Ok(sender),
+                Ok(sender) => return Ok((link, sender)),
                 Err(error) => {
                     trace!(%to, %error, "a link went away");
                     peer.remove(&link);
@@ -110,7 +126,7 @@ impl Links {
 
     /// Asks `to` something for the core, within [`LINK_REQUEST_TIMEOUT`].
     pub async fn request(&self, to: NodeId, addr: SocketAddr, body: Vec<u8>) -> Result<Vec<u8>, LinkFailure> {
-        let exchange = async { http2::post(self.open(to, addr).await?, CORE_PATH, body).await };
+        let exchange = async { http2::post(self.ready(to, addr).await?.1, CORE_PATH, body).await };
         let outcome = timeout(LINK_REQUEST_TIMEOUT, exchange).await.unwrap_or(Err(LinkFailure::TimedOut));
         let kind = if outcome.is_ok() { "ok" } else { "failed" };
         self.pool.admission.metrics().link_requests.get_or_create(&KindLabels { kind }).inc();
@@ -143,6 +159,11 @@ impl Links {
                 self.pool.tasks.spawn(async move { pool.prove_again(&peer, to, addr).await });
             }
         }
+    }
+
+    /// Closes what was idle for too long.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.pool.peers().retain(|_, peer| peer.sweep(now) || Arc::strong_count(peer) > 1);
     }
 
     fn grow_if_busy(&self, peer: &Arc<Peer>, link: &Link, to: NodeId, addr: SocketAddr) {
@@ -276,19 +297,22 @@ impl Peer {
     /// Drops idle links, whose last streams may still go on; false when nothing is left of this peer.
     fn sweep(&self, now: Instant) -> bool {
         let mut links = self.links();
-        links.retain(|link| link.stands() && now - link.last_used() < IDLE_TIMEOUT);
+        links.retain(|link| {
+            let limit = if link.is_kept() { IDLE_TIMEOUT } else { ERRAND_TIMEOUT };
+            link.stands() && now - link.last_used() < limit
+        });
         !links.is_empty()
     }
 }
 
-async fn sweep(pool: Arc<Pool>, stop: CancellationToken) {
+async fn sweep(links: Links, stop: CancellationToken) {
     let mut ticks = interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            now = ticks.tick() => pool.peers().retain(|_, peer| peer.sweep(now) || Arc::strong_count(peer) > 1),
+            now = ticks.tick() => links.sweep(now),
             () = stop.cancelled() => break,
         }
     }
-    pool.peers().clear();
+    links.pool.peers().clear();
 }

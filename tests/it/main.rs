@@ -9,6 +9,7 @@ mod dev;
 mod election;
 mod hostile;
 mod leave;
+mod pause;
 mod reload;
 mod rotation;
 mod routing;

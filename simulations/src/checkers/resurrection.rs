@@ -52,9 +52,11 @@ impl Resurrections {
                 return Err(seen.violation(Kind::Resurrection, text));
             }
             let buried = seen.model.index_of(&member.id).and_then(|subject| self.buried.get(&subject));
-            // What a stopped process finds in its socket may be later news, of a refutation before the end.
+            // What a stopped process finds in its socket is news from before it stopped, or of a refutation before the end.
+            let observer = &seen.model.nodes()[seen.observer];
+            let is_late = !observer.marks.is_empty() || seen.at.since(observer.well_since) <= IN_FLIGHT;
             let is_old_news =
-                |at: Instant, version| seen.at.since(at) > IN_FLIGHT && member.version <= version;
+                |at: Instant, version| !is_late && seen.at.since(at) > IN_FLIGHT && member.version <= version;
             if let Some((since, _)) = buried.filter(|(at, version)| is_old_news(*at, *version)) {
                 let text = format!(
                     "n{} holds {} {} at {:?}, but it is gone, and all have known that since {since:?}",

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use meshnode::id::ServiceName;
-use meshnode::mesh::{Boot, Input, LinkFailure, Mesh};
+use meshnode::mesh::{Boot, Input, LinkFailure, LocalChange, Mesh};
 use rand::{Rng as _, RngExt as _};
 
 use super::node::{Disk, Host, Node, Process};
@@ -205,9 +205,18 @@ impl Cluster {
         self.model.disturb(self.now);
     }
 
-    pub(super) fn raise_epoch(&mut self, node: usize, epoch: u64) {
-        self.crash(node);
-        self.boot_with(node, epoch);
+    /// The mesh knew a higher epoch of this node: it takes a higher one still, as the driver does.
+    pub(super) fn raise_epoch(&mut self, node: usize, known: u64) {
+        let disk = &mut self.nodes[node].disk;
+        if known < disk.epoch {
+            return;
+        }
+        disk.epoch = known.saturating_add(1);
+        let epoch = disk.epoch;
+        self.note(Who::Node(node), format_args!("raises its epoch to {epoch}"));
+        self.model.set_epoch(node, epoch);
+        self.model.disturb(self.now);
+        self.feed(node, Input::Local(LocalChange::Epoch(epoch)));
     }
 
     pub(super) fn stop(&mut self, node: usize, state: State, ending: Ending) {
@@ -252,6 +261,7 @@ impl Cluster {
         let config = machine.config(node, &self.options);
         match Mesh::new(config, machine.identity.clone(), given, meshnode::time::Instant::ORIGIN) {
             Ok(mesh) => {
+                let mesh = mesh.with_verifier(self.verifier.clone());
                 machine.process = Some(Process::new(mesh, boot, nonce, started));
                 machine.host = Host::Up;
                 self.doubt_links();

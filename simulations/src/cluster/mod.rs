@@ -16,13 +16,14 @@ mod world;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use meshnode::id::{IdHash, ServiceName};
 use meshnode::mesh::{Input, LinkFailure};
 use meshnode::summary::StoreReply;
 use meshnode::time::{Duration, Instant};
 use meshnode::view::{Status, View};
+use meshnode::wire::manifest::{Verified, Verifier};
 use rand_chacha::ChaCha8Rng;
 
 pub use faults::Restart;
@@ -46,6 +47,9 @@ use crate::trace::{Trace, Who};
 /// How often the checkers look at the clock.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Manifests that are decoded once and for all nodes.
+const MANIFESTS: usize = 1 << 16;
+
 /// How finely `until` measures.
 const STEP: Duration = world::LOOK;
 
@@ -65,12 +69,20 @@ pub struct Cluster {
     checkers: Checkers,
     trace: Trace,
     boots: ChaCha8Rng,
+    /// Decodes and verifies each manifest once, for all nodes.
+    verifier: Verifier,
     booted: u64,
     failed: Option<Violation>,
     /// Nodes whose views the checkers may not have seen yet.
     unseen: BTreeSet<usize>,
     /// Counts in place of the checkers, in a cluster that is measured.
     meter: Option<Meter>,
+}
+
+/// A memory of what was verified, which all nodes share: each has the same answer, only sooner.
+fn shared_verifier() -> Verifier {
+    let verified = Mutex::new(Verified::new(MANIFESTS));
+    Verifier::new(move |bytes| verified.lock().unwrap_or_else(PoisonError::into_inner).verify(bytes))
 }
 
 /// What the queue holds.
@@ -96,8 +108,8 @@ enum Happening {
     Stored { node: usize, boot: u64, reply: StoreReply },
     /// The machine is as busy as it just happens to be.
     Load { node: usize, boot: u64 },
-    /// The process was told a higher epoch of its own and starts again above it.
-    Raised { node: usize, boot: u64, epoch: u64 },
+    /// The process was told a higher epoch of its own, and takes one above it.
+    Raised { node: usize, boot: u64, known: u64 },
     /// A machine is switched on.
     Start { node: usize },
     /// A connection is made, or breaks.
@@ -137,6 +149,7 @@ impl Cluster {
             checkers: Checkers::new(options.hold, options.mode, !options.staleness.is_zero()),
             trace,
             boots: generator(options.seed, Stream::Boots),
+            verifier: shared_verifier(),
             booted: 0,
             failed: None,
             unseen: BTreeSet::new(),

@@ -154,6 +154,8 @@ impl Cluster {
         process.wake = None;
         let boot = process.boot;
         self.queue.push(self.now + span, Happening::Resume { node, boot });
-        self.model.set_state(node, State::Paused, self.now);
+        if self.model.nodes()[node].state == State::Up {
+            self.model.set_state(node, State::Paused, self.now);
+        }
     }
 }

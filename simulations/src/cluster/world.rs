@@ -25,9 +25,6 @@ const STORE_CALL: Duration = Duration::from_millis(60);
 /// Between two looks at how busy a machine is.
 const LOAD_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The process needs so long to start again.
-const REBOOT: Duration = Duration::from_millis(100);
-
 /// A mesh of at most so many nodes is looked at after every input.
 const SMALL: usize = 64;
 
@@ -68,7 +65,7 @@ impl Cluster {
                 self.feed(node, Input::Store(reply));
             }
             Happening::Load { node, boot } if self.runs(node, boot) => self.load(node, boot),
-            Happening::Raised { node, boot, epoch } if self.runs(node, boot) => self.raise_epoch(node, epoch),
+            Happening::Raised { node, boot, known } if self.runs(node, boot) => self.raise_epoch(node, known),
             Happening::Resume { node, boot } if self.runs(node, boot) => self.resume(node),
             Happening::Serve { node, boot } if self.runs(node, boot) => self.serve(node),
             Happening::Freeze { node, boot, rhythm } if self.runs(node, boot) => self.freeze(node, rhythm),
@@ -249,8 +246,7 @@ impl Cluster {
             self.note(Who::Node(node), format_args!("{text}"));
         }
         if let Event::EpochBehind { known } = event {
-            let epoch = known.saturating_add(1);
-            self.queue.push(self.now + REBOOT, Happening::Raised { node, boot, epoch });
+            self.queue.push(self.now, Happening::Raised { node, boot, known: *known });
         }
         if let Event::Cloned { gives_way: true, .. } = event {
             self.model.set_state(node, State::Silenced, self.now);

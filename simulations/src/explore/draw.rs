@@ -53,7 +53,7 @@ pub fn schedule(seed: u64, nodes: (usize, usize), mode: Detector) -> Scenario {
 fn action(rng: &mut ChaCha8Rng, nodes: usize) -> Action {
     let seconds =
         |rng: &mut ChaCha8Rng, most: u64| Duration::from_millis(rng.random_range(500..most * 1_000));
-    match rng.random_range(0..23) {
+    match rng.random_range(0..28) {
         0 | 1 => Action::Crash(some(rng, nodes)),
         2 => Action::Crash(Who::Leader),
         3 | 4 => Action::LoseHost(some(rng, nodes)),
@@ -77,9 +77,18 @@ fn action(rng: &mut ChaCha8Rng, nodes: usize) -> Action {
         18 => Action::ResetLinks(some(rng, nodes)),
         19 => Action::Join(1),
         20 => Action::Start(Who::Off),
-        21 => Action::Skew(some(rng, nodes), rng.random_range(-7_200..7_200)),
+        21 => Action::Mute(one(rng, nodes)),
+        22 => Action::Deafen(one(rng, nodes)),
+        // It takes a third one to see two with one key.
+        23 if nodes > 2 => Action::Clone(one(rng, nodes)),
+        24 => Action::Service(some(rng, nodes), rng.random_bool(0.5)),
+        25 => Action::Skew(some(rng, nodes), rng.random_range(-7_200..7_200)),
         _ => Action::Heal,
     }
+}
+
+fn one(rng: &mut ChaCha8Rng, nodes: usize) -> Who {
+    Who::These(few(rng, nodes, 1))
 }
 
 /// One, two or three nodes.

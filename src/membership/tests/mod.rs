@@ -304,9 +304,9 @@ fn a_boot_that_lost_its_epoch_is_told_what_it_is_held_for() {
         outputs(&mut membership);
         let packet = Packet { from: id(2).hash().0, epoch: 7, members: 1, ..Packet::default() };
         membership.handle_packet(&packet, addr(2), at(10));
-        let told = outputs(&mut membership).into_iter().find_map(|output| match output {
-            Output::Tell { to: Destination::Member { id, addr }, fact } => Some((id, addr, fact)),
-            _ => None,
+        let told = outputs(&mut membership).into_iter().find_map(|output| {
+            let Output::Tell { to: Destination::Member { id, addr }, fact } = output else { return None };
+            Some((id, addr, fact))
         });
         let (to, at, fact) = told.expect("it is told");
         assert_eq!((to, at), (id(2).hash(), addr(2)));

@@ -77,6 +77,26 @@ async fn a_request_goes_there_and_back_and_the_link_is_shared() {
 }
 
 #[tokio::test]
+async fn a_link_that_carried_no_request_of_a_client_is_closed_sooner() {
+    let (a, mut b) = (Node::start(1, 1).await, Node::start(2, 1).await);
+    let links = a.transport.links();
+    let (reached, now) = (Hint::ReachedAt(b.addr().ip()), tokio::time::Instant::now);
+    assert!(echo(&a, &mut b, b"x").await.is_ok());
+    assert_eq!(b.hint().await, reached);
+    links.sweep(now() + Duration::from_secs(31));
+    assert!(within(links.open(b.id, b.addr())).await.is_ok());
+    assert_eq!(b.hint().await, reached, "it was dialled again");
+    // Used again at once, it would be busy, and get a second link beside it.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    links.sweep(now() + Duration::from_secs(299));
+    assert!(echo(&a, &mut b, b"x").await.is_ok());
+    assert_eq!(b.waiting_hints(), [], "it stood");
+    links.sweep(now() + Duration::from_secs(301));
+    assert!(echo(&a, &mut b, b"x").await.is_ok());
+    assert_eq!(b.hint().await, reached, "it was idle for too long");
+}
+
+#[tokio::test]
 async fn many_requests_dial_once() {
     let (a, b) = (Node::start(1, 1).await, Node::start(2, 1).await);
     let (links, id, addr) = (a.transport.links(), b.id, b.addr());

@@ -15,7 +15,7 @@ use crate::id::{IdHash, Identity, Version};
 use crate::manifest::Manifest;
 use body::ManifestBody;
 
-pub use verified::Verified;
+pub use verified::{Verified, Verifier};
 
 /// The largest signed manifest; a larger one is refused at its source.
 pub const MAX_MANIFEST_LEN: usize = 64 * 1024;

@@ -1,7 +1,8 @@
 //! A bounded memory of what was verified: the same bytes need to be decoded and their signature checked only once.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::Arc;
 
 use super::{SignedManifest, WireError};
 
@@ -19,9 +20,33 @@ struct Finding {
 #[derive(Debug)]
 pub struct Verified {
     capacity: usize,
-    accepted: Mutex<Generations>,
+    accepted: Generations,
     /// Apart, so that a flood of forgeries does not drive out what is good.
-    refused: Mutex<Generations>,
+    refused: Generations,
+}
+
+/// Who verifies manifests in place of a node itself, such as a memory that many nodes of one process share.
+#[derive(Clone)]
+pub struct Verifier(Arc<Verify>);
+
+type Verify = dyn Fn(&[u8]) -> Result<SignedManifest, WireError> + Send + Sync;
+
+impl Verifier {
+    /// `verify` must give for the same bytes what [`SignedManifest::verify`] gives.
+    pub fn new(verify: impl Fn(&[u8]) -> Result<SignedManifest, WireError> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(verify))
+    }
+
+    /// As [`SignedManifest::verify`].
+    pub fn verify(&self, bytes: &[u8]) -> Result<SignedManifest, WireError> {
+        (self.0)(bytes)
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier")
+    }
 }
 
 /// What was found lately, and what was found before that and not asked for since.
@@ -34,29 +59,28 @@ struct Generations {
 impl Verified {
     /// A memory of at most twice `capacity` manifests, and of as many refusals.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, accepted: Mutex::default(), refused: Mutex::default() }
+        Self { capacity, accepted: Generations::default(), refused: Generations::default() }
     }
 
     /// As [`SignedManifest::verify`], from memory where possible.
-    pub fn verify(&self, bytes: &[u8]) -> Result<SignedManifest, WireError> {
+    pub fn verify(&mut self, bytes: &[u8]) -> Result<SignedManifest, WireError> {
         let hash = blake3::hash(bytes);
-        for generations in [&self.accepted, &self.refused] {
-            let mut generations = generations.lock().unwrap_or_else(PoisonError::into_inner);
+        for generations in [&mut self.accepted, &mut self.refused] {
             if let Some(outcome) = generations.recall(hash, self.capacity) {
                 return outcome;
             }
         }
         let outcome = SignedManifest::verify(bytes);
-        let generations = if outcome.is_ok() { &self.accepted } else { &self.refused };
+        let generations = if outcome.is_ok() { &mut self.accepted } else { &mut self.refused };
         let finding = Finding { hash, outcome: outcome.clone() };
-        generations.lock().unwrap_or_else(PoisonError::into_inner).keep(finding, self.capacity);
+        generations.keep(finding, self.capacity);
         outcome
     }
 
     /// Remembers a manifest that was signed here.
-    pub fn remember(&self, signed: &SignedManifest) {
+    pub fn remember(&mut self, signed: &SignedManifest) {
         let finding = Finding { hash: blake3::hash(signed.bytes()), outcome: Ok(signed.clone()) };
-        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).keep(finding, self.capacity);
+        self.accepted.keep(finding, self.capacity);
     }
 }
 

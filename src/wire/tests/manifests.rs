@@ -127,7 +127,7 @@ fn lists_and_fields_of_a_manifest_are_bounded() {
 
 #[test]
 fn the_same_bytes_are_verified_once_and_forgeries_drive_out_nothing() {
-    let verified = Verified::new(4);
+    let mut verified = Verified::new(4);
     let bytes = signed(full_manifest(), &identity(2));
     let first = verified.verify(&bytes).unwrap();
     for n in 0..100 {
@@ -142,7 +142,7 @@ fn the_same_bytes_are_verified_once_and_forgeries_drive_out_nothing() {
 
 #[test]
 fn only_so_many_verified_manifests_are_remembered() {
-    let verified = Verified::new(4);
+    let mut verified = Verified::new(4);
     let bytes = signed(full_manifest(), &identity(2));
     let first = verified.verify(&bytes).unwrap();
     for seq in 100..110 {
