@@ -78,7 +78,9 @@ impl Cluster {
 
     fn acquaint(&mut self) {
         let own = |node: &super::Node| node.process.as_ref()?.mesh.own_manifest().cloned();
-        let manifests: Vec<SignedManifest> = self.nodes.iter().filter_map(own).collect();
+        let mut manifests: Vec<SignedManifest> = self.nodes.iter().filter_map(own).collect();
+        // In the order in which each node keeps them, so that none has to make room.
+        manifests.sort_by_key(SignedManifest::owner);
         for node in 0..self.nodes.len() {
             if let Some(process) = &mut self.nodes[node].process {
                 let now = process.local(self.now);
