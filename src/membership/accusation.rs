@@ -8,7 +8,7 @@ use crate::wire::packet::Seen;
 pub(super) const T_MIN: Duration = Duration::from_millis(1500);
 
 /// Until then only the first few are asked: when datagrams are lost, one of them mostly ends the suspicion.
-const ASK_REST: Duration = Duration::from_millis(350);
+const ASK_REST: Duration = Duration::from_millis(500);
 
 /// Once somebody reaches the subject, what the others saw is waited for until so long after the beginning.
 const COLLECT_FOR: Duration = Duration::from_millis(1200);
@@ -243,7 +243,7 @@ impl Accusation {
         let late_look = self.timeout * 2 + Duration::from_millis(100);
         let after = match step {
             Step::AskSilent => ASK_REST,
-            Step::AskAfresh => T_MIN.saturating_sub(late_look).max(ASK_REST * 2),
+            Step::AskAfresh => T_MIN.saturating_sub(late_look).max(ASK_REST + Duration::from_millis(100)),
             Step::Judge => T_MIN,
             Step::AskLate => T_MIN + Duration::from_millis(50),
             Step::AskLast => T_MIN + Duration::from_millis(250),

@@ -147,6 +147,7 @@ impl Membership {
                 Step::AskSilent | Step::AskLate | Step::AskLast => {
                     accusation.is_whole = true;
                     let silent = accusation.silent().collect();
+                    self.challenge(subject, true, now);
                     self.ask_witnesses(subject, silent, false, now);
                 }
                 Step::AskAfresh => {

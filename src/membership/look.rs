@@ -108,7 +108,8 @@ impl Look {
         }
         if self.link_at.take_if(|at| *at <= now).is_some() {
             let left = self.interval * self.pings_left + self.due.since(now);
-            return Next::PingLink(left.min(LINK_WAIT));
+            // Its outcome must be known before the verdict.
+            return Next::PingLink((left * 2 / 3).min(LINK_WAIT));
         }
         let seen = if self.stalled { Seen::Stalled } else { Seen::Silent };
         self.verdict = Some((seen, now));

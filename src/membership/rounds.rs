@@ -41,6 +41,8 @@ pub(super) struct Round {
     target: IdHash,
     sent: Instant,
     stage: Stage,
+    /// Direct pings so far.
+    pings: u32,
     due: Instant,
     ends: Instant,
     /// Members that were asked to ping the target.
@@ -121,7 +123,8 @@ impl Membership {
         let token = self.rng.next_u64();
         let due = now + self.ping_timeout();
         let ends = now + self.awareness.stretch(PERIOD);
-        let round = Round { target, sent: now, stage: Stage::Direct, due, ends, asked: 0, nacks: 0 };
+        let round =
+            Round { target, sent: now, stage: Stage::Direct, pings: 1, due, ends, asked: 0, nacks: 0 };
         self.rounds.insert(token, round);
         self.ping(target, token, false, now);
     }
@@ -159,6 +162,7 @@ impl Membership {
 
     fn continue_round(&mut self, token: u64, now: Instant) {
         let timeout = self.ping_timeout();
+        let (insists, attempts) = (self.detector.has_witnesses(), self.round_trips.attempts());
         let Some(round) = self.rounds.get_mut(&token) else { return };
         let target = round.target;
         match round.stage {
@@ -168,14 +172,24 @@ impl Membership {
             }
             Stage::Direct if self.detector.has_witnesses() => {
                 round.stage = Stage::Repeated;
+                round.pings += 1;
                 round.due = now + timeout;
+                self.round_trips.note_first(false);
                 self.ping(target, token, false, now);
             }
             Stage::Direct | Stage::Repeated => {
                 round.stage = Stage::Relayed;
-                round.due = round.ends.max(now + MIN_RELAYED);
+                round.pings += 1;
+                round.due = if insists { now + timeout } else { round.ends.max(now + MIN_RELAYED) };
                 self.ask_others(token, target, now);
             }
+            // Where much is lost it costs less to insist than to accuse.
+            Stage::Relayed if insists && round.pings < attempts => {
+                round.pings += 1;
+                round.due = now + timeout;
+                self.ping(target, token, false, now);
+            }
+            Stage::Relayed if now < round.ends => round.due = round.ends,
             Stage::Relayed => self.fail_round(token, now),
         }
     }
@@ -279,6 +293,7 @@ impl Membership {
             return;
         }
         let took = now.since(round.sent);
+        self.round_trips.note_first(true);
         self.round_trips.measure(took);
         self.members.note_rtt(round.target, took, now);
     }

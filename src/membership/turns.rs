@@ -17,8 +17,8 @@ const EXCUSED: Duration = Duration::from_nanos(8 * 1_333_333_333);
 /// A turn may be this late before it counts as missed.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// Pings after a missed turn, within two timeouts.
-const CHECKS: u32 = 3;
+/// Pings after a missed turn, two thirds of a timeout apart: three, and more where much is lost.
+const MAX_CHECKS: u32 = 6;
 
 /// No member that pings by turns is silent for longer.
 const MAX_PROMISE: Duration = Duration::from_secs(60);
@@ -164,14 +164,15 @@ impl Membership {
         if !self.may_accuse {
             return;
         }
-        let interval = self.ping_timeout() * 2 / CHECKS;
+        let interval = self.ping_timeout() * 2 / 3;
+        let checks = self.round_trips.attempts().min(MAX_CHECKS);
         let mut pings = Vec::new();
         let mut silent = Vec::new();
         for (peer, watched) in &mut self.watching {
             if watched.due > now {
                 continue;
             }
-            if watched.checks < CHECKS {
+            if watched.checks < checks {
                 watched.checks += 1;
                 watched.due = now + interval;
                 pings.push(*peer);
@@ -187,7 +188,7 @@ impl Membership {
         for peer in silent {
             self.isolation.note(peer, false, now);
             self.awareness.handle_failure(0, 0);
-            self.accuse(peer, "it missed its turn, and three pings are unanswered", now);
+            self.accuse(peer, "it missed its turn, and further pings are unanswered", now);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The precedence rule, the timeouts and the queue of facts, by themselves; stories of whole meshes are in `mesh`.
 
+mod death;
 mod traps;
 
 use std::net::SocketAddr;
