@@ -34,8 +34,9 @@ pub(super) enum Step {
     AskAfresh,
     /// There may be enough verdicts.
     Judge,
-    /// Those who have not answered are asked again, twice.
+    /// Those who have not answered are asked again, three times.
     AskLate,
+    AskLater,
     AskLast,
     /// The round is over.
     Close,
@@ -211,7 +212,8 @@ impl Accusation {
             Step::AskSilent => Step::AskAfresh,
             Step::AskAfresh => Step::Judge,
             Step::Judge => Step::AskLate,
-            Step::AskLate => Step::AskLast,
+            Step::AskLate => Step::AskLater,
+            Step::AskLater => Step::AskLast,
             Step::AskLast | Step::Close | Step::Repeat => Step::Close,
         };
         self.wait_for(next);
@@ -246,7 +248,8 @@ impl Accusation {
             Step::AskAfresh => T_MIN.saturating_sub(late_look).max(ASK_REST + Duration::from_millis(100)),
             Step::Judge => T_MIN,
             Step::AskLate => T_MIN + Duration::from_millis(50),
-            Step::AskLast => T_MIN + Duration::from_millis(250),
+            Step::AskLater => T_MIN + Duration::from_millis(250),
+            Step::AskLast => T_MIN + Duration::from_millis(500),
             Step::Close | Step::Repeat => T_MIN + Duration::from_secs(1),
         };
         self.step = step;

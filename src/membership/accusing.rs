@@ -58,7 +58,7 @@ impl Membership {
             .collect();
         let witnesses = watchers::of(subject, &candidates);
         let round = self.rng.next_u64();
-        let mut accusation = Accusation::new(round, &witnesses, self.ping_timeout(), first, now);
+        let mut accusation = Accusation::new(round, &witnesses, self.answer_time(), first, now);
         accusation.mixed = mixed;
         // Whether a member is routable is asked of all.
         accusation.is_whole = mixed > 0 || self.routes.is_unroutable(subject);
@@ -144,7 +144,7 @@ impl Membership {
         for subject in due {
             let Some(accusation) = self.accusations.get_mut(&subject) else { continue };
             match accusation.take_step() {
-                Step::AskSilent | Step::AskLate | Step::AskLast => {
+                Step::AskSilent | Step::AskLate | Step::AskLater | Step::AskLast => {
                     accusation.is_whole = true;
                     let silent = accusation.silent().collect();
                     self.challenge(subject, true, now);

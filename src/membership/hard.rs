@@ -79,7 +79,7 @@ impl Membership {
 
     /// A connection to a member was tried.
     pub fn handle_connected(&mut self, subject: IdHash, outcome: ConnectOutcome, now: Instant) {
-        let timeout = self.ping_timeout();
+        let timeout = self.answer_time();
         let Some(own) = self.endings.get_mut(&subject).and_then(|ending| ending.own.as_mut()) else { return };
         match outcome {
             ConnectOutcome::Refused => {

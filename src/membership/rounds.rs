@@ -143,13 +143,17 @@ impl Membership {
         self.send_to_member(target, Some(Body::Ping(ping)));
     }
 
-    /// How long an answer may take.
+    /// How long this node waits for an answer, the longer the less it trusts itself.
     pub(super) fn ping_timeout(&self) -> Duration {
-        let timeout = match self.detector {
+        self.awareness.stretch(self.answer_time())
+    }
+
+    /// How long an answer may take. What witnesses do has its time by the accuser's clock, and is not stretched.
+    pub(super) fn answer_time(&self) -> Duration {
+        match self.detector {
             Detector::Swim | Detector::Lifeguard => self.detector.ping_timeout(),
             Detector::Witness => self.round_trips.timeout(),
-        };
-        self.awareness.stretch(timeout)
+        }
     }
 
     pub(super) fn continue_rounds(&mut self, now: Instant) {

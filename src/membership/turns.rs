@@ -164,7 +164,7 @@ impl Membership {
         if !self.may_accuse {
             return;
         }
-        let interval = self.ping_timeout() * 2 / 3;
+        let interval = self.answer_time() * 2 / 3;
         let checks = self.round_trips.attempts().min(MAX_CHECKS);
         let mut pings = Vec::new();
         let mut silent = Vec::new();

@@ -35,7 +35,7 @@ impl Membership {
 
     /// Looks at `subject` for `asker`, or tells what was seen just now.
     pub(super) fn look(&mut self, subject: IdHash, asker: Asker, is_fresh: bool, now: Instant) {
-        let timeout = self.ping_timeout();
+        let timeout = self.answer_time();
         let askers = match self.looks.get_mut(&subject) {
             Some(look) if look.serves(is_fresh, now) => {
                 look.ask(asker);

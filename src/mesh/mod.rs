@@ -33,7 +33,7 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use crate::election::Election;
 use crate::gossip::Gossip;
-use crate::id::{IdHash, Identity, NodeId, Version};
+use crate::id::{IdHash, Identity, ManifestVersion, NodeId, Version};
 use crate::membership::{self, Membership};
 use crate::probe::{Prober, Target};
 use crate::summary::{Policy, PolicyConfig};
@@ -82,6 +82,8 @@ pub struct Mesh {
     gate: Gate,
     /// Until then this node's store counts as failing.
     store_failed_until: Option<Instant>,
+    /// Members that died while they led, with the manifest that said so: it says nothing about who leads now.
+    ended: BTreeMap<NodeId, ManifestVersion>,
     /// The members use different shared stores; said once.
     stores_differ: bool,
     /// The highest epoch of which it was reported that this node needs a higher one.
@@ -148,6 +150,7 @@ impl Mesh {
             prober,
             own: OwnManifest::new(boot.epoch, now),
             store_failed_until: None,
+            ended: BTreeMap::new(),
             stores_differ: false,
             epoch_reported: boot.epoch.saturating_sub(1),
             draining: false,

@@ -55,6 +55,11 @@ impl OwnManifest {
         self.not_before = now;
     }
 
+    /// Publishes anew, although nothing changed.
+    pub(super) const fn renew(&mut self, now: Instant) {
+        self.renew_at = now;
+    }
+
     pub(super) fn raise_epoch(&mut self, epoch: u64) {
         self.version = ManifestVersion { epoch, seq: 0 };
         self.published = None;

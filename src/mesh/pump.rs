@@ -64,7 +64,13 @@ impl Mesh {
                 self.note_change();
                 self.event(Event::Isolated(is_isolated));
             }
-            Out::Changed(hash) => self.cover(hash, now),
+            Out::Changed(hash) => {
+                if hash == self.hash && self.election.leading_term() > 0 {
+                    // Who held this leader dead waits for its word that it still leads.
+                    self.own.renew(now);
+                }
+                self.cover(hash, now);
+            }
             Out::Wanted { subject, epoch, teller } => {
                 let version = ManifestVersion { epoch, seq: 0 };
                 self.gossip.want(subject, version, teller, self.membership.members(), now);
@@ -82,7 +88,10 @@ impl Mesh {
                 let accuser = self.id_of(accuser);
                 self.event(Event::Suspect { subject, accuser });
             }
-            Out::Died(id) => self.event(Event::Dead(id)),
+            Out::Died(id) => {
+                self.end_claim(id);
+                self.event(Event::Dead(id));
+            }
             Out::Departed(id) => self.event(Event::Left(id)),
             Out::Refuted(id) => self.event(Event::Refuted(id)),
             Out::Evidence { subject, text, by } => {

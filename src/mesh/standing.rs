@@ -123,6 +123,23 @@ impl Mesh {
         own.into_iter().chain(members.live_manifests(now))
     }
 
+    /// A member died: that it led is over. Should it come back, only what it says from then on counts; else its old
+    /// manifest would push aside whoever took over.
+    pub(super) fn end_claim(&mut self, id: NodeId) {
+        let Some(held) = self.membership.members().held(id.hash()) else { return };
+        let manifest = held.signed.manifest();
+        let ended = (manifest.standing.leading_term > 0).then_some((id, manifest.version));
+        let members = self.membership.members();
+        self.ended.retain(|id, version| members.version(id.hash()) == Some(*version));
+        self.ended.extend(ended);
+    }
+
+    /// The term in which a member says that it leads, 0 when it does not.
+    fn claimed_term(&self, manifest: &Manifest) -> u64 {
+        let is_over = self.ended.get(&manifest.id).is_some_and(|ended| manifest.version <= *ended);
+        if is_over { 0 } else { manifest.standing.leading_term }
+    }
+
     /// The members that may lead, and whether they use different shared stores.
     fn eligible(&self, now: Instant) -> (Vec<Candidate>, bool) {
         let mut stores = Stores::default();
@@ -132,8 +149,9 @@ impl Mesh {
         let mut always = Vec::new();
         for (manifest, status) in self.live_manifests(now) {
             let Manifest { id, version, standing, .. } = manifest;
+            let term = self.claimed_term(manifest);
             // A leader that is only suspected leads on: a hold-down on every suspicion would leave no leader at all.
-            let may_lead = (status == Status::Alive || standing.leading_term > 0)
+            let may_lead = (status == Status::Alive || term > 0)
                 && standing.offers
                 && standing.store_ok
                 && !standing.damped
@@ -142,8 +160,8 @@ impl Mesh {
                 continue;
             }
             let rank = Rank::new(standing.priority, version.epoch, *id);
-            if *id == self.id || standing.leading_term > 0 {
-                always.push(Candidate::new(*id, standing.priority, version.epoch, standing.leading_term));
+            if *id == self.id || term > 0 {
+                always.push(Candidate::new(*id, standing.priority, version.epoch, term));
             } else if best.len() < CANDIDATES || best.last_key_value().is_some_and(|(worst, _)| rank < *worst)
             {
                 best.insert(rank, (*id, standing.priority, version.epoch));
