@@ -10,6 +10,9 @@ use crate::wire::{Fact, FactKind};
 /// Copies of a fact, per decade of members.
 const RETRANSMIT_MULTIPLIER: u32 = 4;
 
+/// Deaths and refutations are pushed so often at once; that must not be all, as much of it may be lost.
+const PUSHED: u32 = 8;
+
 /// The most facts that wait; beyond it the least urgent go.
 const MAX_QUEUED: usize = 8192;
 
@@ -160,6 +163,7 @@ impl Dissemination {
     fn count(&mut self, place: Place, fact: &Fact, limit: u32) {
         self.queue.remove(&place);
         let (class, told, order) = place;
+        let limit = limit + if class == Class::DeathsAndRefutations { PUSHED } else { 0 };
         if told + 1 >= limit {
             self.forget(fact);
             return;

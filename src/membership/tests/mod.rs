@@ -168,13 +168,16 @@ fn load_takes_a_small_part_of_a_datagram_however_much_there_is() {
 fn a_fact_is_told_as_often_as_the_limit_says_and_a_newer_one_replaces_it() {
     assert_eq!([1, 9, 99, 100, 10_000].map(retransmit_limit), [4, 4, 8, 12, 20]);
     let mut queue = Dissemination::default();
-    queue.add(Fact::about(IdHash(1), version(1, 0), FactKind::Suspect));
-    queue.add(Fact::about(IdHash(1), version(1, 1), FactKind::Alive));
+    queue.add(Fact::about(IdHash(1), version(1, 0), FactKind::Joined));
+    queue.add(Fact::about(IdHash(1), version(1, 1), FactKind::Left));
     assert_eq!(queue.len(), 1);
     for _ in 0..4 {
-        assert_eq!(queue.fill(1_000, 4)[0].kind(), FactKind::Alive);
+        assert_eq!(queue.fill(1_000, 4)[0].kind(), FactKind::Left);
     }
     assert!(queue.fill(1_000, 4).is_empty());
+    queue.add(Fact::about(IdHash(1), version(1, 1), FactKind::Dead));
+    let told = std::iter::repeat_with(|| queue.fill(1_000, 4)).take_while(|told| !told.is_empty()).count();
+    assert_eq!(told, 12, "after the pushes it still rides along");
 }
 
 #[test]
