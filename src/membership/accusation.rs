@@ -112,6 +112,8 @@ pub(super) struct Accusation {
     pub(super) mixed: u32,
     /// All witnesses were asked, not only the first few.
     pub(super) is_whole: bool,
+    /// The subject answered the accuser or a witness: nothing that others saw makes it dead.
+    pub(super) is_answered: bool,
 }
 
 impl Accusation {
@@ -133,6 +135,7 @@ impl Accusation {
             due: now,
             mixed: 0,
             is_whole: false,
+            is_answered: false,
         };
         accusation.wait_for(Step::AskSilent);
         accusation
@@ -220,8 +223,9 @@ impl Accusation {
         step
     }
 
-    /// Voids all verdicts.
-    pub(super) fn void(&mut self) {
+    /// Voids all verdicts, those that are still on their way too: they name another round.
+    pub(super) fn void(&mut self, round: u64) {
+        self.round = round;
         for witness in &mut self.witnesses {
             witness.seen = None;
         }
@@ -229,6 +233,7 @@ impl Accusation {
 
     /// Somebody reaches the subject: the round only collects what is still under way.
     pub(super) fn collect(&mut self) {
+        self.is_answered = true;
         if self.step != Step::Repeat {
             self.step = Step::Close;
             self.due = self.began + COLLECT_FOR;

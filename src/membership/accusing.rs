@@ -143,15 +143,16 @@ impl Membership {
         let due: Vec<IdHash> = self.accusations.iter().filter_map(due).collect();
         for subject in due {
             let Some(accusation) = self.accusations.get_mut(&subject) else { continue };
-            match accusation.take_step() {
+            let step = accusation.take_step();
+            match step {
                 Step::AskSilent | Step::AskLate | Step::AskLater | Step::AskLast => {
                     accusation.is_whole = true;
                     let silent = accusation.silent().collect();
                     self.challenge(subject, true, now);
-                    self.ask_witnesses(subject, silent, false, now);
+                    self.ask_witnesses(subject, silent, step != Step::AskSilent, now);
                 }
                 Step::AskAfresh => {
-                    accusation.void();
+                    accusation.void(self.rng.next_u64());
                     let all = accusation.witnesses().collect();
                     self.ask_witnesses(subject, all, true, now);
                 }
@@ -166,7 +167,11 @@ impl Membership {
     fn judge(&mut self, subject: IdHash, now: Instant) {
         let Some(accusation) = self.accusations.get(&subject) else { return };
         let tally = accusation.tally(|id| self.lives(id), now);
-        if tally.is_quorum() && self.live_count() > SMALL && !self.is_self_suspecting(now) {
+        if tally.is_quorum()
+            && !accusation.is_answered
+            && self.live_count() > SMALL
+            && !self.is_self_suspecting(now)
+        {
             self.declare_dead(subject, tally.negative, now);
         }
     }
@@ -178,7 +183,7 @@ impl Membership {
         let id = member.id;
         let tally = accusation.tally(|id| self.lives(id), now);
         self.note_mute(&accusation, now);
-        if tally.positive > 0 {
+        if tally.positive > 0 || accusation.is_answered {
             self.close_in_peace(subject, accusation, now);
             return;
         }
@@ -225,12 +230,18 @@ impl Membership {
             self.accusations.insert(subject, accusation);
         } else if tally.is_clear() && self.routes.is_unroutable(subject) {
             self.report_route(subject, false, now);
+        } else if self.routes.is_unroutable(subject) {
+            accusation.rest(true, now);
+            self.accusations.insert(subject, accusation);
         }
     }
 
     fn repeat(&mut self, subject: IdHash, now: Instant) {
-        let mixed = self.accusations.remove(&subject).map_or(0, |accusation| accusation.mixed);
-        if self.is_alive(subject) && !self.is_self_suspecting(now) {
+        let Some(accusation) = self.accusations.remove(&subject) else { return };
+        let mixed = accusation.mixed;
+        // Once the mesh knows, its watchers see to it that the word is kept true.
+        let is_mine = mixed < 2 || accusation.witnesses().any(|id| id == self.hash);
+        if is_mine && self.budget.take(now) && self.is_alive(subject) && !self.is_self_suspecting(now) {
             self.begin_accusation(subject, now, mixed, now);
         }
     }
@@ -270,7 +281,11 @@ impl Membership {
     /// Somebody, perhaps this node, says whether a member can be reached.
     pub fn handle_route(&mut self, fact: &Fact, now: Instant) {
         let subject = IdHash(fact.subject);
-        let Some(id) = self.members.get(&subject).map(|member| member.id) else { return };
+        let held = self.members.get(&subject);
+        let Some(held) = held.filter(|held| held.is_live() && held.claim.version.epoch == fact.epoch) else {
+            return;
+        };
+        let id = held.id;
         let Some(changes) = self.routes.learn(subject, fact.value, now) else { return };
         self.disseminate(fact.clone(), now);
         if changes {

@@ -28,9 +28,12 @@ impl Challenges {
         if self.by_token.len() >= MAX_CHALLENGES {
             self.by_token.retain(|_, challenge| now.since(challenge.sent) < EXPIRE_AFTER);
         }
-        if self.by_token.len() < MAX_CHALLENGES {
-            self.by_token.insert(token, Challenge { target, sent: now });
+        if self.by_token.len() >= MAX_CHALLENGES {
+            let oldest =
+                self.by_token.iter().min_by_key(|(_, challenge)| challenge.sent).map(|(token, _)| *token);
+            oldest.map(|oldest| self.by_token.remove(&oldest));
         }
+        self.by_token.insert(token, Challenge { target, sent: now });
     }
 
     /// The ack of `target` to this token: how long it took.

@@ -33,7 +33,11 @@ impl Membership {
             if epoch < member.claim.version.epoch {
                 return;
             }
+            let has_moved = member.addr != addr;
             self.members.update(&hash, |member| member.addr = addr);
+            if has_moved && self.watching.contains_key(&hash) {
+                self.touch_watch_links(now);
+            }
             if epoch == member.claim.version.epoch {
                 return;
             }
@@ -145,15 +149,21 @@ impl Membership {
     }
 
     /// A datagram came from the member itself, which is alive at `version`; `source` is where a notice reaches it.
-    pub(super) fn handle_heard(&mut self, from: IdHash, version: Version, source: SocketAddr, now: Instant) {
+    pub(super) fn handle_heard(
+        &mut self,
+        from: IdHash,
+        version: Version,
+        notify: Option<SocketAddr>,
+        now: Instant,
+    ) {
         let Some(held) = self.members.get(&from).map(|member| member.claim) else { return };
         self.members.note_heard(from, now);
         if version > held.version {
             let claim = Claim { version, status: Status::Alive };
             self.handle_claim(from, claim, from, from, 0, now);
-        } else if held.status == Status::Dead && self.may_notify(now) {
+        } else if let Some(addr) = notify.filter(|_| held.status == Status::Dead && self.may_notify(now)) {
             // It does not know that it is held dead; the datagram will say so, and it comes back.
-            self.send(Destination::Member { id: from, addr: source }, None);
+            self.send(Destination::Member { id: from, addr }, None);
         }
     }
 
@@ -252,6 +262,7 @@ impl Membership {
         }
         if claim.version.epoch > held.version.epoch {
             self.unwatch(subject, now);
+            self.routes.forget(subject);
         }
         match claim.status {
             Status::Alive => {

@@ -168,7 +168,10 @@ impl Membership {
     /// A watcher found that the process is gone. Two that agree are enough, of which this node is one.
     pub(super) fn handle_gone(&mut self, subject: IdHash, from: IdHash, now: Instant) {
         self.forget_old_endings(now);
-        if self.endings.len() >= MAX_SUBJECTS && !self.endings.contains_key(&subject) {
+        let is_full = self.endings.len() >= MAX_SUBJECTS && !self.endings.contains_key(&subject);
+        let is_watcher = watchers::of(subject, &self.others_and_self()).contains(&from);
+        let is_answered = self.accusations.get(&subject).is_some_and(|accusation| accusation.is_answered);
+        if is_full || !is_watcher || is_answered || self.is_self_suspecting(now) {
             return;
         }
         let ending = self.endings.entry(subject).or_default();

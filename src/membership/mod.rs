@@ -290,6 +290,11 @@ impl Membership {
         self.routes.is_unroutable(member)
     }
 
+    /// Whether the node is on its way out.
+    pub const fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+
     /// Whether this node doubts itself, because most of what it looks at is silent.
     pub const fn is_isolated(&self) -> bool {
         self.is_isolated

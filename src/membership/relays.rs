@@ -44,7 +44,7 @@ impl Membership {
             return;
         }
         let token = self.rng.next_u64();
-        let wait: Duration = self.ping_timeout() * NACK_AFTER_PERCENT / 100;
+        let wait: Duration = self.answer_time() * NACK_AFTER_PERCENT / 100;
         let relay =
             Relay { origin: sender, origin_token: ask.token, nack_at: Some(now + wait), ends: now + PERIOD };
         self.relays.insert(token, relay);

@@ -77,7 +77,9 @@ impl Membership {
         if held.is_some_and(|held| packet.epoch > held) {
             self.outputs.push_back(Output::Wanted { subject: from, epoch: packet.epoch, teller: from });
         } else {
-            self.handle_heard(from, version, source, now);
+            // A notice has no message: two that hold each other dead would answer each other's for ever.
+            let notify = packet.body.is_some().then_some(source);
+            self.handle_heard(from, version, notify, now);
         }
         let sender = Destination::Member { id: from, addr: source };
         match &packet.body {

@@ -59,6 +59,8 @@ impl Mesh {
                 }
                 Some(reply)
             }
+            // As with datagrams: who leaves answers no ping.
+            Ask::Ping(_) if self.membership.is_leaving() => None,
             Ask::Ping(_) => {
                 let Version { epoch, incarnation } = self.membership.version();
                 Some(Reply::Ping(Pong { epoch, incarnation }))

@@ -98,6 +98,8 @@ impl Acceptor {
             };
             let (Admitted { peer, key, greeting, .. }, stream) = (accepted.admitted, accepted.stream);
             let (mut expired, stop) = (pin!(admission.keys().removed(key)), stop.child_token());
+            // Whoever keeps the token of a watch link sees by it that the link has ended.
+            let _ended = stop.clone().drop_guard();
             let mut place = None;
             if greeting.watch {
                 place = places.accepted(peer, stop.clone(), admission.metrics()).await;

@@ -76,7 +76,8 @@ fn verdicts_from_before_the_fresh_question_do_not_count() {
         accusation.handle_verdict(*witness, Seen::Silent);
     }
     assert_eq!((accusation.take_step(), accusation.take_step()), (Step::AskSilent, Step::AskAfresh));
-    accusation.void();
+    accusation.void(8);
+    assert_eq!(accusation.round, 8, "what is still on its way names the old round");
     assert_eq!(accusation.tally(|_| true, at(1500)).negative, 0);
     assert_eq!(accusation.take_step(), Step::Judge);
     assert!(!accusation.is_ripe(at(1499)) && accusation.is_ripe(at(1500)));

@@ -292,7 +292,11 @@ fn a_dead_member_that_speaks_is_told_but_not_more_often_than_the_limit() {
     let mut membership = knowing(2);
     membership.handle_fact(&fact(2, version(10, 0), FactKind::Dead, 1), id(1).hash(), at(0));
     outputs(&mut membership);
-    let packet = Packet { from: id(2).hash().0, epoch: 10, members: 3, ..Packet::default() };
+    let body = Some(Body::Election(crate::wire::packet::Election::default()));
+    let notice = Packet { from: id(2).hash().0, epoch: 10, members: 3, ..Packet::default() };
+    membership.handle_packet(&notice, addr(2), at(10));
+    assert!(outputs(&mut membership).is_empty(), "a notice is not answered by a notice, for ever");
+    let packet = Packet { body, ..notice };
     for _ in 0..100 {
         membership.handle_packet(&packet, addr(2), at(10));
     }
