@@ -9,8 +9,11 @@ use meshnode::wire::{MAX_LINK_BODY_LEN, MAX_PACKET_LEN};
 
 use super::{Kind, Violation};
 
-/// Datagrams that a node may send within one second.
+/// Datagrams that a node may send within one second, in a mesh of up to 125 nodes.
 pub const MAX_DATAGRAMS_PER_SECOND: u32 = 1_000;
+
+/// The same, for each node of a larger mesh: the only seed answers the joins and pings of all who start.
+const DATAGRAMS_PER_NODE: u32 = 8;
 
 /// Requests over links that a node may have in flight: questions, and pings over watch links.
 pub const MAX_REQUESTS: usize = 64 + 256;
@@ -58,10 +61,12 @@ impl Bounds {
     /// The node sent a datagram with a plaintext of `len` bytes.
     pub fn datagram(&mut self, at: Instant, node: usize, len: usize) -> Result<(), Violation> {
         at_most(at, node, "bytes in a datagram", len, MAX_PACKET_LEN)?;
+        let nodes = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let most = MAX_DATAGRAMS_PER_SECOND.max(nodes.saturating_mul(DATAGRAMS_PER_NODE));
         let usage = &mut self.nodes[node];
         usage.datagrams += 1;
         usage.most_datagrams = usage.most_datagrams.max(usage.datagrams);
-        at_most(at, node, "datagrams a second", usage.datagrams, MAX_DATAGRAMS_PER_SECOND)
+        at_most(at, node, "datagrams a second", usage.datagrams, most)
     }
 
     /// The node asks something over a link.
