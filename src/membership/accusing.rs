@@ -106,8 +106,7 @@ impl Membership {
     /// A witness, which may be this node, says what it saw.
     pub(super) fn take_verdict(&mut self, subject: IdHash, from: IdHash, seen: Seen, now: Instant) {
         let Some(accusation) = self.accusations.get_mut(&subject) else { return };
-        let is_subject = from == subject && seen == Seen::Answers;
-        if !is_subject && !accusation.handle_verdict(from, seen) {
+        if !accusation.handle_verdict(from, seen) {
             return;
         }
         let is_ripe = accusation.is_ripe(now);

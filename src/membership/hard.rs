@@ -125,10 +125,7 @@ impl Membership {
         let id = member.id;
         let is_small = self.live_count() < QUORATE;
         if is_small && !is_second {
-            if let Some(own) = self.endings.get_mut(&subject).and_then(|ending| ending.own.as_mut()) {
-                // Nothing may be concluded from one look; the second one begins after a while.
-                own.due = None;
-            }
+            // Nothing may be concluded from one look; the second one begins after a while.
             self.second_looks.push((now + SECOND_LOOK, subject));
             return;
         }

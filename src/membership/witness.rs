@@ -18,10 +18,6 @@ impl Membership {
         if !self.detector.has_witnesses() || self.leaving.is_some() || self.is_self_suspecting(now) {
             return;
         }
-        if subject == self.hash {
-            self.vouch_for_self(notice, from);
-            return;
-        }
         let Some(member) = self.members.get(&subject) else { return };
         let (held, status) = (member.claim.version, member.claim.status);
         if !status.is_live() || held.epoch > notice.subject_epoch {
@@ -115,17 +111,6 @@ impl Membership {
         let subject_epoch = self.members.get(&subject).map_or(0, |member| member.claim.version.epoch);
         let verdict = Verdict { round, subject: subject.0, subject_epoch, seen: seen.into() };
         self.send_to_member(to, Some(Body::Verdict(verdict)));
-    }
-
-    /// The accuser asks about this very node: that it hears so is the answer.
-    fn vouch_for_self(&mut self, notice: &Notice, from: IdHash) {
-        let verdict = Verdict {
-            round: notice.round,
-            subject: self.hash.0,
-            subject_epoch: self.version.epoch,
-            seen: Seen::Answers.into(),
-        };
-        self.send_to_member(from, Some(Body::Verdict(verdict)));
     }
 
     /// Tells one member one fact, at once.

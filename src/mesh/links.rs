@@ -95,10 +95,21 @@ impl Mesh {
         {
             self.summary.handle_record(record, digest.warm, now);
         }
+        self.settle(pending, reply, now);
+    }
+
+    /// Tells whoever waits what came of its question; `None` is nothing.
+    fn settle(&mut self, pending: Pending, reply: Option<Reply>, now: Instant) {
         match pending {
             Pending::Gossip(token) => self.gossip.handle_reply(token, reply, self.membership.members(), now),
-            Pending::Told | Pending::Ping(_) | Pending::Connect(_) => {}
+            Pending::Told => {}
             Pending::Keep => self.summary.handle_kept(matches!(reply, Some(Reply::Keep(_))), now),
+            Pending::Ping(subject) => {
+                self.membership.handle_link_answer(subject, LinkAnswer::Nothing, now);
+            }
+            Pending::Connect(subject) => {
+                self.membership.handle_connected(subject, ConnectOutcome::Silent, now);
+            }
         }
     }
 
@@ -111,7 +122,7 @@ impl Mesh {
             Peer::Member(hash) => self.dialable(hash),
         };
         match target {
-            Some((id, addr)) => self.request(id, addr, ask, Pending::Gossip(token)),
+            Some((id, addr)) => self.request(id, addr, ask, Pending::Gossip(token), now),
             None => self.gossip.handle_reply(token, None, self.membership.members(), now),
         }
     }
@@ -125,14 +136,14 @@ impl Mesh {
             self.summary.handle_kept(false, now);
         }
         for (id, addr) in keepers {
-            self.request(id, addr, Ask::Keep(record.clone()), Pending::Keep);
+            self.request(id, addr, Ask::Keep(record.clone()), Pending::Keep, now);
         }
     }
 
     /// Gives the write record of a write that is done to the same members; nobody waits for their receipts.
-    pub(super) fn announce(&mut self, record: &WriteRecord, copies: usize) {
+    pub(super) fn announce(&mut self, record: &WriteRecord, copies: usize, now: Instant) {
         for (id, addr) in self.keepers(copies) {
-            self.request(id, addr, Ask::Keep(record.clone()), Pending::Told);
+            self.request(id, addr, Ask::Keep(record.clone()), Pending::Told, now);
         }
     }
 
@@ -155,11 +166,13 @@ impl Mesh {
     }
 
     pub(super) fn ping_link(&mut self, subject: IdHash, within: Duration, now: Instant) {
-        let Some((to, _)) = self.dialable(subject) else {
+        // Many looks may begin at once; they must not push out what others wait for.
+        let target = self.dialable(subject).filter(|_| self.requests.len() < MAX_REQUESTS);
+        let Some((to, _)) = target else {
             self.membership.handle_link_answer(subject, LinkAnswer::Nothing, now);
             return;
         };
-        let id = self.name_request(Pending::Ping(subject));
+        let id = self.name_request(Pending::Ping(subject), now);
         let body = encode(&Request { ask: Some(Ask::Ping(Nothing {})) });
         self.outputs.push_back(Output::PingLink { to, id, body, within });
     }
@@ -169,7 +182,7 @@ impl Mesh {
             self.membership.handle_connected(subject, ConnectOutcome::Silent, now);
             return;
         };
-        let id = self.name_request(Pending::Connect(subject));
+        let id = self.name_request(Pending::Connect(subject), now);
         self.outputs.push_back(Output::Connect { to, addr, id });
     }
 
@@ -184,19 +197,21 @@ impl Mesh {
         Some((member.id, member.addr?))
     }
 
-    fn name_request(&mut self, pending: Pending) -> RequestId {
-        // The driver reports a time-out for every question; one that forgets cannot make this grow.
-        if self.requests.len() >= MAX_REQUESTS {
-            self.requests.pop_first();
-        }
+    fn name_request(&mut self, pending: Pending, now: Instant) -> RequestId {
         self.next_request += 1;
         let id = RequestId(self.next_request);
         self.requests.insert(id, pending);
+        // The driver reports a time-out for every question; one that forgets cannot make this grow.
+        if self.requests.len() > MAX_REQUESTS
+            && let Some((_, oldest)) = self.requests.pop_first()
+        {
+            self.settle(oldest, None, now);
+        }
         id
     }
 
-    fn request(&mut self, to: NodeId, addr: SocketAddr, ask: Ask, pending: Pending) {
-        let id = self.name_request(pending);
+    fn request(&mut self, to: NodeId, addr: SocketAddr, ask: Ask, pending: Pending, now: Instant) {
+        let id = self.name_request(pending, now);
         self.outputs.push_back(Output::Request { to, addr, id, body: encode(&Request { ask: Some(ask) }) });
     }
 }

@@ -241,7 +241,7 @@ impl Mesh {
                     self.outputs.push_back(Output::Persist(Persist::WriteRecord(encode(&record))));
                 }
                 Out::Replicate { record, copies } => self.replicate(&record, copies, now),
-                Out::Announce { record, copies } => self.announce(&record, copies),
+                Out::Announce { record, copies } => self.announce(&record, copies, now),
                 Out::Stored { term } => self.election.handle_stored(term, now),
                 Out::StoreFailed(_) => {
                     self.store_failed_until = Some(now + super::STORE_FAILURE_COUNTS_FOR);
