@@ -49,6 +49,8 @@ pub(super) struct Endpoint {
     pub(super) outlier: Outlier,
     status: Status,
     unroutable: bool,
+    /// Until when this entry's link to it counts as silent.
+    stalled: Option<Instant>,
     busy: bool,
     born: Instant,
     open: BTreeMap<u64, Attempt>,
@@ -117,6 +119,7 @@ impl Endpoint {
             outlier: Outlier::default(),
             status: Status::Alive,
             unroutable: false,
+            stalled: None,
             busy: false,
             born: now,
             open: BTreeMap::new(),
@@ -199,10 +202,15 @@ impl Endpoint {
         Rank {
             refused,
             degraded: self.service.health < Health::Healthy,
-            unroutable: self.unroutable,
+            unroutable: self.unroutable || self.stalled.is_some_and(|until| now < until),
             suspect: self.status == Status::Suspect,
             saturated: self.is_saturated(now),
         }
+    }
+
+    /// This entry's link to it is silent until then; `None`: it moves.
+    pub(super) const fn set_stalled(&mut self, until: Option<Instant>) {
+        self.stalled = until;
     }
 
     /// Requests that it works on for this entry.

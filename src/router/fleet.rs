@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::endpoint::Endpoint;
+use super::hedge::HedgeBudget;
 use super::reason::Reason;
 use super::retry::RetryBudget;
 use super::split::RouteChoice;
@@ -27,7 +28,8 @@ pub(super) struct Fleet {
     /// On workers that died or left lately.
     pub(super) gone: BTreeMap<NodeId, Gone>,
     pub(super) choice: RouteChoice,
-    pub(super) budget: RetryBudget,
+    pub(super) retries: RetryBudget,
+    pub(super) hedges: HedgeBudget,
     averages: Averages,
 }
 
@@ -55,9 +57,10 @@ pub(super) struct Averages {
 impl Fleet {
     pub(super) fn new(choice: RouteChoice, now: Instant) -> Self {
         let route = &choice.route;
-        let budget = RetryBudget::new(route.retry_percent, route.retry_min_per_second, now);
+        let retries = RetryBudget::new(route.retry_percent, route.retry_min_per_second, now);
         let averages = Averages { latency: FIRST_GUESS, others: 0.0, weight: 1.0, at: None };
-        Self { endpoints: Vec::new(), gone: BTreeMap::new(), choice, budget, averages }
+        let hedges = HedgeBudget::new(now);
+        Self { endpoints: Vec::new(), gone: BTreeMap::new(), choice, retries, hedges, averages }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -87,7 +90,7 @@ impl Fleet {
     }
 
     pub(super) fn set_route(&mut self, choice: RouteChoice) {
-        self.budget.configure(choice.route.retry_percent, choice.route.retry_min_per_second);
+        self.retries.configure(choice.route.retry_percent, choice.route.retry_min_per_second);
         self.choice = choice;
     }
 

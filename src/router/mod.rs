@@ -8,6 +8,7 @@ mod endpoint;
 mod ewma;
 mod explain;
 mod fleet;
+mod hedge;
 mod outlier;
 #[cfg(feature = "net")]
 pub mod proxy;
@@ -91,7 +92,8 @@ impl Router {
         if let Some(fleet) = self.table.fleets.get_mut(&pick.endpoint.service)
             && pick.ticket.first
         {
-            fleet.budget.deposit(now);
+            fleet.retries.deposit(now);
+            fleet.hedges.deposit(now);
         }
         if let Some(endpoint) = self.endpoint_of(pick) {
             endpoint.begin(pick.ticket.number, now);
@@ -171,7 +173,30 @@ impl Router {
 
     /// Takes the permission for one retry that is not free from the service's budget, if there is one.
     pub fn may_retry(&mut self, service: &str, now: Instant) -> bool {
-        self.table.fleets.get_mut(service).is_some_and(|fleet| fleet.budget.withdraw(now))
+        self.table.fleets.get_mut(service).is_some_and(|fleet| fleet.retries.withdraw(now))
+    }
+
+    /// For how long the first instance may be silent before a second one is asked as well; `None` is for ever.
+    pub fn hedge_after(&self, service: &str) -> Option<Duration> {
+        let fleet = self.table.fleets.get(service)?;
+        Some(fleet.choice.route.hedge_after).filter(|after| !after.is_zero())
+    }
+
+    /// Takes the permission to hedge one request from the service's budget of 5 %, if there is one. The hedge is
+    /// then picked with the silent instance among the `tried`.
+    pub fn may_hedge(&mut self, service: &str, now: Instant) -> bool {
+        self.table.fleets.get_mut(service).is_some_and(|fleet| fleet.hedges.withdraw(now))
+    }
+
+    /// This entry's link to the worker is silent: until then, or until it `answers`, its instances are avoided
+    /// where others are to be had. A new boot of the worker begins with a clean record.
+    pub fn stalled(&mut self, worker: &NodeId, until: Instant) {
+        self.table.stalled(worker, until);
+    }
+
+    /// This entry's link to the worker moves. Costs next to nothing unless it was `stalled`.
+    pub fn answers(&mut self, worker: &NodeId) {
+        self.table.answers(worker);
     }
 
     /// The route that holds for a service that somebody offers.
