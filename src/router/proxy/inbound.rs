@@ -50,7 +50,7 @@ impl Proxy {
             Err(failure) => failure.into_response(false),
         };
         if let Some(name) = &name {
-            headers::set(answer.headers_mut(), headers::LOAD, &self.shared.exit.in_flight(name).to_string());
+            headers::set(answer.headers_mut(), headers::LOAD, self.shared.exit.in_flight(name));
         }
         if let Err(error) = send(answer, &mut respond).await {
             tracing::debug!(%from, %error, "an answer did not reach the member that asked");

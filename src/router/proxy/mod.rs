@@ -86,6 +86,7 @@ pub struct Proxy {
 struct Shared {
     config: ProxyConfig,
     pseudonym: String,
+    via: headers::Via,
     clock: Clock,
     views: watch::Receiver<Arc<View>>,
     summary: watch::Receiver<Arc<str>>,
@@ -111,8 +112,10 @@ impl Proxy {
         access_log: Option<AccessLog>,
     ) -> Result<Self, rustls::Error> {
         let Sources { views, services, summary, links } = sources;
+        let pseudonym = config.local.to_string();
         let shared = Arc::new(Shared {
-            pseudonym: config.local.to_string(),
+            via: headers::Via::new(&pseudonym),
+            pseudonym,
             router: Mutex::new(Router::new(config.local, entropy::random())),
             exit: Exit::new(config.max_in_flight, refused, clock)?,
             replays: Arc::new(Semaphore::new(upload::REPLAY_TOTAL)),
