@@ -114,7 +114,7 @@ async fn forward(admitted: Admitted, request: Request<RecvStream>) -> Response<P
     head.headers.remove(EXPECT);
     head.extensions.clear();
     let body = (!recv.is_end_stream()).then(|| StreamBody::new(recv).boxed_unsync());
-    match admitted.send(Outbound { head, tunnel }, body).await {
+    match admitted.send(&Outbound { head, tunnel }, body).await {
         Ok(response) => response,
         Err(broken) => broken_answer(&broken).into_response(false),
     }

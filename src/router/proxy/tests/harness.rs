@@ -124,6 +124,7 @@ pub(super) async fn start(
             max_body: None,
             max_header: 64 * 1024,
             max_connections: 512,
+            max_in_flight: 0,
         };
         change(&mut config);
         nodes.push(node(bound, configs, &members, config, observed.clone()).await);
@@ -239,6 +240,7 @@ pub(super) fn service(name: &str, addr: SocketAddr) -> ServiceConfig {
         tags: Vec::new(),
         timeouts: Timeouts::default(),
         max_in_flight: 0,
+        max_queue: 0,
         host: HostPolicy::Preserve,
     }
 }
