@@ -88,6 +88,7 @@ CADDY = """
   auto_https off
   persist_config off
   servers {{
+    protocols h1 h2
     strict_sni_host insecure_off
   }}
 }}
@@ -196,10 +197,10 @@ class Peers:
         next_hop = {"servers": [{"url": f"{'https' if tls_out else 'http'}://127.0.0.1:{to}"}]}
         dynamic = {"http": {"routers": {"all": router}, "services": {"next": {"loadBalancer": next_hop}}}}
         if tls_in:
-            router["tls"] = {"options": "mutual"}
+            router["tls"] = {}
             client = {"caFiles": [f"{self.tls}/ca.pem"], "clientAuthType": "RequireAndVerifyClientCert"}
             options = {"minVersion": "VersionTLS13", "clientAuth": client}
-            dynamic["tls"] = {"certificates": [pem], "options": {"mutual": options}}
+            dynamic["tls"] = {"certificates": [pem], "options": {"default": options}}
         if tls_out:
             next_hop["serversTransport"] = "mutual"
             transport = {"serverName": "node", "rootCAs": [f"{self.tls}/ca.pem"], "certificates": [pem]}

@@ -4,6 +4,8 @@ All hops of one are pinned to one core. Between two hops is mutual TLS 1.3, with
 between two meshnodes it is HTTP/2, always.
 """
 
+import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -73,16 +75,31 @@ class Proxy:
             return False
 
 
+def spoken(context):
+    """Version of TLS and protocol of the hop behind, or nothing if it does not answer a request."""
+    try:
+        with socket.create_connection(("127.0.0.1", BACK_PORT), 2) as plain:
+            with context.wrap_socket(plain, server_hostname="node") as secure:
+                version, protocol = secure.version(), secure.selected_alpn_protocol()
+                preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
+                secure.sendall(preface if protocol == "h2" else b"GET / HTTP/1.1\r\nhost: node\r\n\r\n")
+                # In TLS 1.3 a client learns of a certificate that is missing when it reads; nginx answers 400 then.
+                answer = secure.recv(64)
+                return (version, protocol) if answer and b" 400 " not in answer else None
+    except OSError:
+        return None
+
+
 class Proxies:
     """Starts one at a time."""
 
     def __init__(self, processes, directory, binary):
         self.processes, self.directory, self.binary = processes, directory, binary
         self.meshes = 0
-        tls = directory / "tls"
-        tls.mkdir()
-        make_certificates(tls)
-        self.peers = Peers(processes, directory, PROXY_CORE, tls)
+        self.tls = directory / "tls"
+        self.tls.mkdir()
+        make_certificates(self.tls)
+        self.peers = Peers(processes, directory, PROXY_CORE, self.tls)
 
     def mesh(self):
         """An empty mesh of its own."""
@@ -115,9 +132,19 @@ class Proxies:
             started = [hop(FRONT_PORT, to, False, False)]
         else:
             started = [hop(BACK_PORT, to, True, False), hop(FRONT_PORT, BACK_PORT, False, True)]
+            wait_until(f"{name} asks for no certificate, or speaks something else", 20, lambda: self.is_mutual(h2))
         # A proxy of the run before must not answer in the place of one that failed to start.
         time.sleep(0.3)
         return Proxy(name, started, f"http://127.0.0.1:{FRONT_PORT}")
+
+    def is_mutual(self, h2):
+        """Whether the hop behind takes the protocol with a certificate, and nothing without one."""
+        context = ssl.create_default_context(cafile=self.tls / "ca.pem")
+        context.set_alpn_protocols(["h2" if h2 else "http/1.1"])
+        if spoken(context) is not None:
+            return False
+        context.load_cert_chain(self.tls / "node.pem", self.tls / "node.key")
+        return spoken(context) == ("TLSv1.3", "h2" if h2 else "http/1.1")
 
     def stop(self, proxy):
         for process in proxy.started:

@@ -46,6 +46,7 @@ def arguments():
     parser.add_argument("--for", dest="seconds", type=int, default=4, help="of one run, in seconds; twice that for latency")
     parser.add_argument("--rounds", type=int, default=3, help="each in the opposite order of the one before")
     parser.add_argument("--faults", type=int, default=1, help="repetitions of kill and stop")
+    parser.add_argument("--profile", type=pathlib.Path, help="directory: in the first round of `cpu` also perf and strace")
     parser.add_argument("--json", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir()) / "meshnode-proxy.json")
     add_arguments(parser, "meshnode-proxy.csv")
     options = parser.parse_args()
@@ -56,7 +57,7 @@ def arguments():
 
 def main():
     options = arguments()
-    need("wrk", "nginx", "haproxy", "openssl")
+    need("wrk", "nginx", "haproxy", "openssl", *(["perf", "strace"] if options.profile else []))
     binary = check_binary(options.binary)
     # Before the network is gone.
     peers.install()

@@ -45,13 +45,15 @@ def growth(run):
     pids = proxy.pids()
     before = wait_steady(lambda: memory(pids)[0])
     upload = run.program("sockets.py", "send", "--bytes", str(4 * GIB), proxy.url(f"/take?rate={READ_PER_SECOND}"))
-    most, started = before, time.monotonic()
+    of_nodes, started = [], time.monotonic()
     while time.monotonic() - started < seconds:
         time.sleep(0.25)
         if upload.poll() is not None:
             raise SystemExit("growth: the upload ended")
-        most = max(most, memory(pids)[0])
-    run.add("growth", "meshnode-2", most - before, before_mib=before, seconds=seconds)
-    run.say(f"growth: {most - before:.2f} MiB above {before:.1f} MiB in {seconds} s")
+        of_nodes.append([round(memory([pid])[0], 2) for pid in pids])
+    most = max(map(sum, of_nodes)) - before
+    # The entry is the last that was started.
+    run.add("growth", "meshnode-2", most, before_mib=before, seconds=seconds, exit_and_entry_mib=of_nodes[::8])
+    run.say(f"growth: {most:.2f} MiB above {before:.1f} MiB in {seconds} s; exit and entry at its end: {of_nodes[-1]}")
     run.processes.kill(upload)
     run.proxies.stop(proxy)

@@ -1,6 +1,10 @@
 """CPU time per request with the proxy's core full, and added latency at a rate that all can carry."""
 
-from proxies import BACKEND_PORT
+import signal
+import subprocess
+import time
+
+from proxies import BACKEND_PORT, LOAD_CORE
 from proxy_run import CpuMeter, percentile
 
 ONE_HOP = ["meshnode-1", "nginx-1", "haproxy-1", "envoy-1", "traefik-1", "caddy-1"]
@@ -22,8 +26,31 @@ def cpu(run):
             requests_per_second=said["requests"] / said["us"] * 1e6, core_busy=spent * 1e6 / said["us"],
             p50_us=said["p50"], p99_us=said["p99"], errors=said["errors"], machine_busy=meter.busy.share(),
         )  # fmt: skip
+        if run.options.profile is not None and number == 0:
+            profile(run, proxy)
         run.proxies.stop(proxy)
         run.say(f"cpu, round {number + 1}, {name}: {figure:.1f} us, {said['requests'] / said['us'] * 1e6:.0f}/s")
+
+
+def profile(run, proxy):
+    """Where the CPU time goes under the same load, which is a run of its own: for `perf report`, and system calls a request."""
+    run.options.profile.mkdir(parents=True, exist_ok=True)
+    pids, seconds = ",".join(map(str, proxy.pids())), run.options.seconds
+    into = run.options.profile / f"{proxy.name}.perf"
+    record = ["perf", "record", "-q", "-F", "997", "-g", "-p", pids, "-o", into, "--", "sleep", seconds]
+    recorder = run.processes.start(record, LOAD_CORE, stderr=subprocess.DEVNULL)
+    run.wrk(proxy.url(), run.options.connections, seconds + 1)
+    run.processes.finish(recorder)
+    # A traced process is many times slower, so its calls are counted by the requests of that time alone.
+    counts = into.with_suffix(".strace")
+    words = [word for pid in proxy.pids() for word in ("-p", str(pid))]
+    tracer = run.processes.start(["strace", "-c", "-f", "-o", counts, *words], LOAD_CORE, stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    requests = run.wrk(proxy.url(), run.options.connections, seconds)["requests"]
+    tracer.send_signal(signal.SIGINT)
+    run.processes.finish(tracer)
+    with counts.open("a") as file:
+        file.write(f"\n{requests} requests meanwhile\n")
 
 
 def latency(run):
