@@ -101,6 +101,8 @@ pub struct Config {
     pub max_header: usize,
     /// Connections at each listener.
     pub max_connections: usize,
+    /// Requests that all services of this node together work on; 0 is no limit.
+    pub max_in_flight: u32,
     /// Where the access log goes.
     pub access_log: Option<AccessLog>,
     /// Directives of the log's filter, for example `info,meshnode::router=debug`.

@@ -89,6 +89,7 @@ impl Config {
                 .filter(|size| *size > 0),
             max_header: l.value("max-header", |s| &s.max_header, MAX_HEADER, max_header, 64 << 10)?,
             max_connections: l.value("max-connections", |s| &s.max_connections, COUNT, count, 8192)?,
+            max_in_flight: l.value("max-in-flight", |s| &s.max_in_flight, IN_FLIGHT, in_flight, 4096)?,
             access_log: l.optional(
                 "access-log",
                 |s| &s.access_log,
@@ -299,6 +300,12 @@ const PRIORITY: &str = "an integer from -2147483648 to 2147483647";
 
 fn priority(text: &str) -> Option<i32> {
     text.parse().ok()
+}
+
+const IN_FLIGHT: &str = "a number from 0 to 1000000";
+
+fn in_flight(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|requests| *requests <= 1_000_000)
 }
 
 const COUNT: &str = "a number from 1 to 1000000";

@@ -115,6 +115,9 @@ pub struct Settings {
     /// Connections at each listener [default: 8192]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub max_connections: Option<Setting>,
+    /// Requests that all services of this node together work on; 0 is no limit [default: 4096]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub max_in_flight: Option<Setting>,
     /// One JSON line a request, to a file, or to standard error with `-`
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub access_log: Option<Setting>,

@@ -50,7 +50,7 @@ impl Proxy {
             Err(failure) => failure.into_response(false),
         };
         if let Some(name) = &name {
-            headers::set(answer.headers_mut(), headers::LOAD, &self.shared.exit.in_flight(name).to_string());
+            headers::set(answer.headers_mut(), headers::LOAD, self.shared.exit.in_flight(name));
         }
         if let Err(error) = send(answer, &mut respond).await {
             tracing::debug!(%from, %error, "an answer did not reach the member that asked");
@@ -110,7 +110,7 @@ async fn forward(admitted: Admitted, request: Request<RecvStream>) -> Response<P
     head.headers.remove(EXPECT);
     head.extensions.clear();
     let body = (!recv.is_end_stream()).then(|| StreamBody::new(recv).boxed_unsync());
-    match admitted.send(Outbound { head, tunnel }, body).await {
+    match admitted.send(&Outbound { head, tunnel }, body).await {
         Ok(response) => response,
         Err(broken) => broken_answer(&broken).into_response(false),
     }

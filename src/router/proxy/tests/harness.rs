@@ -102,6 +102,7 @@ async fn start(
             max_body: None,
             max_header: 64 * 1024,
             max_connections: 512,
+            max_in_flight: 0,
         };
         change(&mut config);
         nodes.push(node(bound, configs, &members, config, log.clone()).await);
@@ -213,6 +214,7 @@ pub(super) fn service(name: &str, addr: SocketAddr) -> ServiceConfig {
         tags: Vec::new(),
         timeouts: Timeouts::default(),
         max_in_flight: 0,
+        max_queue: 0,
         host: HostPolicy::Preserve,
     }
 }
