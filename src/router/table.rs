@@ -115,8 +115,10 @@ impl Table {
         let local = member.id == self.local;
         let stall = self.stalled.get(&member.id).filter(|stall| stall.epoch == member.version.epoch).copied();
         let fleet = self.fleet(&service.name, now);
-        match fleet.endpoint_mut(&member.id) {
-            Some(endpoint) if endpoint.epoch == member.version.epoch => endpoint.update(member, service, now),
+        match fleet.position(&member.id) {
+            Some(i) if fleet.endpoints[i].epoch == member.version.epoch => {
+                fleet.change(i, |endpoint| endpoint.update(member, service, now));
+            }
             // A new boot: what was seen of the last one says nothing of it.
             Some(_) | None => {
                 let mut endpoint = Endpoint::new(member, service, local, generation, now);

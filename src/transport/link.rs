@@ -1,5 +1,6 @@
 //! A link that this node dialled: an HTTP/2 client, and the task that keeps it going and notices its end.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::trace;
 
+use super::cork::{Cork, Corked, corked};
 use super::http2::{self, CLOSING_TIMEOUT};
 use super::keyring::KeyId;
 use super::metered::Traffic;
@@ -59,13 +61,14 @@ impl Link {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let (stream, cork) = corked(stream);
         let (sender, connection) = http2::client().handshake(stream).await?;
         let (ended, pulse) = (Arc::new(AtomicBool::new(false)), Pulse::new());
         let is_kept = AtomicBool::new(false);
         let link = Self { sender, ended: ended.clone(), key: far.key, pulse: pulse.clone(), is_kept };
         let watch = Watch::new(far.peer, pulse, far.traffic, far.reach);
         tasks.spawn(async move {
-            drive(connection, watch, stop).await;
+            drive(connection, cork, watch, stop).await;
             ended.store(true, Ordering::Release);
         });
         Ok(Arc::new(link))
@@ -111,12 +114,17 @@ impl Link {
     }
 }
 
-async fn drive<S>(mut connection: Connection<S, Bytes>, watch: Watch, stop: CancellationToken)
-where
+async fn drive<S>(
+    mut connection: Connection<Corked<S>, Bytes>,
+    mut cork: Cork<S>,
+    watch: Watch,
+    stop: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let pings = connection.ping_pong();
     let mut connection = pin!(connection);
+    let mut connection = poll_fn(|cx| cork.poll(cx, |cx| connection.as_mut().poll(cx)));
     tokio::select! {
         // What has arrived is read before the watch says that nothing did.
         biased;

@@ -1,5 +1,6 @@
 //! One attempt: gives a request to one instance, here or over a link, and says how far it came when it failed.
 
+use std::borrow::Cow;
 use std::future::{Future, pending};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::transport::Place;
 /// One attempt at one instance.
 pub(super) struct Attempt<'a> {
     shared: &'a Shared,
-    outbound: &'a Outbound,
+    outbound: Cow<'a, Outbound>,
     upload: &'a Upload,
     service: Arc<Service>,
     worker: NodeId,
@@ -123,7 +124,7 @@ impl Step {
 impl<'a> Attempt<'a> {
     pub(super) fn new(
         shared: &'a Shared,
-        outbound: &'a Outbound,
+        outbound: Cow<'a, Outbound>,
         upload: &'a Upload,
         pick: &Pick,
         stage: Arc<Stage>,
@@ -143,7 +144,7 @@ impl<'a> Attempt<'a> {
         let Ok(body) = self.upload.body() else { return self.lose().await };
         self.stage.enter(Step::Answering);
         let body = body.filter(|body| !body.is_end_stream());
-        let response = admitted.send(self.outbound, body).await.map_err(|broken| Failed::broken(&broken))?;
+        let response = admitted.send(&self.outbound, body).await.map_err(|broken| Failed::broken(&broken))?;
         Ok(Answer { response, load: None, place: None })
     }
 

@@ -37,15 +37,19 @@ pub(super) struct Entered {
 
 impl Proxy {
     /// Answers a request for a service.
-    pub(super) async fn enter_service(&self, entered: Entered) -> Response<ProxyBody> {
+    pub(super) async fn enter_service(&self, mut entered: Entered) -> Response<ProxyBody> {
         let grpc = headers::is_grpc(entered.request.headers());
         let service = entered.target.name.clone();
+        let span = self.begin_span(&mut entered);
         let result = self.try_service(entered, grpc).await;
         let response = result.unwrap_or_else(|failure| failure.into_response(grpc));
         if !response.headers().contains_key(headers::WORKER) {
             self.count_own_answer(service.as_str(), response.status());
         }
-        response
+        match span {
+            Some(span) => span.until_the_end(response),
+            None => response,
+        }
     }
 
     /// Counts an answer of the mesh's own. Names that nobody offers share a label: clients make them up.
@@ -72,7 +76,7 @@ impl Proxy {
         let wishes = Wishes::of(request.headers(), affinity_header)?;
         let tunnel = headers::wants_websocket(request.headers());
         let on_upgrade = tunnel.then(|| hyper::upgrade::on(&mut request));
-        let progress = Progress::new(shared.clock, started);
+        let progress = Progress::new(shared.clock, started, request.extensions_mut().remove());
         let (mut head, body) = request.into_parts();
         let repeatable = is_repeatable(&head.method, &head.headers);
         let (upload, answers) = match on_upgrade {
@@ -91,10 +95,11 @@ impl Proxy {
                 (upload, None)
             }
         };
-        headers::to_upstream(&mut head.headers, &sender, host.as_str(), target.prefix.as_deref());
-        headers::add_via(&mut head.headers, head.version, &shared.pseudonym);
-        let path: PathAndQuery = target.path.parse().map_err(Failure::bad_request)?;
+        headers::to_upstream(&mut head.headers, &sender, host.as_str(), target.prefix);
+        shared.via.add_to(&mut head.headers, head.version);
+        let path = PathAndQuery::try_from(target.path).map_err(Failure::bad_request)?;
         head.uri = absolute(host, path).map_err(Failure::bad_request)?;
+        let trace = head.extensions.remove();
         head.extensions.clear();
         let search = Search {
             shared,
@@ -106,6 +111,7 @@ impl Proxy {
             started,
             repeatable,
             grpc,
+            trace,
         };
         Ok(match search.run().await {
             Ok(found) => deliver(shared, started, found, answers),
@@ -161,7 +167,7 @@ fn deliver(
     headers::set(headers, headers::WORKER, ongoing.worker());
     headers.insert(headers::ATTEMPTS, HeaderValue::from(attempts));
     if let Some(explanation) = explanation {
-        headers::set(headers, headers::EXPLAIN, &explanation);
+        headers::set(headers, headers::EXPLAIN, explanation);
     }
     let timeouts = ongoing.pick().timeouts;
     let deadline = (!timeouts.total.is_zero()).then(|| started + timeouts.total);

@@ -1,5 +1,6 @@
 //! The search for an answer: instances are tried one after the other, and beside each other when one is silent.
 
+use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use super::body::ProxyBody;
 use super::exit::Outbound;
 use super::ongoing::Ongoing;
 use super::reply::{self, Failure};
+use super::trace;
 use super::upload::{Progress, Upload};
 use crate::metrics::ServiceLabels;
 use crate::router::{Ask, MAX_ATTEMPTS, Phase, Reason, Retry, Tried};
@@ -39,6 +41,7 @@ pub(super) struct Search<'a> {
     pub(super) started: Instant,
     pub(super) repeatable: bool,
     pub(super) grpc: bool,
+    pub(super) trace: Option<trace::Parent>,
 }
 
 /// An answer, and what is to be told about the way to it.
@@ -148,10 +151,15 @@ impl Search<'_> {
             self.shared.metrics.retries.get_or_create(&self.labels()).inc();
         }
         let stage = Arc::<Stage>::default();
-        let attempt = Attempt::new(self.shared, &self.outbound, &self.upload, &pick, stage.clone());
         tries.begun += 1;
+        let mut outbound = Cow::Borrowed(&self.outbound);
+        let span = self.trace.as_ref();
+        let span = span.map(|trace| trace.attempt(&pick, tries.begun, &mut outbound.to_mut().head));
+        let attempt = Attempt::new(self.shared, outbound, &self.upload, &pick, stage.clone());
+        let mut ongoing = Ongoing::new(self.shared.clone(), pick, now);
+        ongoing.span = span;
         tries.running.push(Try {
-            ongoing: Ongoing::new(self.shared.clone(), pick, now),
+            ongoing,
             explanation,
             step: stage.step(),
             stage,

@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::access_log::Received;
 use super::backend::locked;
 use super::body::{BoxError, End, ProxyBody, Watched, empty, full};
 use super::reply::Failure;
@@ -46,6 +47,7 @@ pub(super) enum Upload {
 pub(super) struct Progress {
     clock: Clock,
     state: Arc<State>,
+    received: Option<Received>,
 }
 
 #[derive(Debug)]
@@ -65,9 +67,9 @@ const BROKEN: u8 = 3;
 
 impl Progress {
     /// Of a request that began at `started`.
-    pub(super) fn new(clock: Clock, started: Instant) -> Self {
+    pub(super) fn new(clock: Clock, started: Instant, received: Option<Received>) -> Self {
         let state = State { last: AtomicU64::new(started.as_nanos()), fault: AtomicU8::new(FINE) };
-        Self { clock, state: Arc::new(state) }
+        Self { clock, state: Arc::new(state), received }
     }
 
     fn moved(&self) {
@@ -204,6 +206,9 @@ impl Body for Counted {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         self.progress.moved();
+        if let (Some(Ok(piece)), Some(received)) = (&frame, &self.progress.received) {
+            received.add(piece.data_ref().map_or(0, Bytes::len));
+        }
         if let Some(Ok(piece)) = &frame
             && let (Some(data), Some(left)) = (piece.data_ref(), self.left)
         {
