@@ -24,6 +24,7 @@ use super::client_io::{ClientIo, Spoken};
 use super::edge::EdgeSecrets;
 use super::front::{AdminReads, Front, Kind};
 use super::pace::{Streams, attend};
+use super::socket::{ClientSocket, Presence};
 
 /// For a TLS handshake, for the first bytes, and for the head of each request.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -47,7 +48,8 @@ impl Proxy {
         tls: Option<TlsAcceptor>,
         stop: CancellationToken,
     ) {
-        let front = Front { proxy: self, kind: Kind::Ingress, is_tls: tls.is_some() };
+        let front =
+            Front { proxy: self, kind: Kind::Ingress, is_tls: tls.is_some(), presence: Presence::default() };
         front.serve(listener, tls, stop).await;
     }
 
@@ -61,7 +63,12 @@ impl Proxy {
         admin: Option<AdminReads>,
         stop: CancellationToken,
     ) {
-        let front = Front { proxy: self, kind: Kind::Edge { secrets, admin }, is_tls: tls.is_some() };
+        let front = Front {
+            proxy: self,
+            kind: Kind::Edge { secrets, admin },
+            is_tls: tls.is_some(),
+            presence: Presence::default(),
+        };
         front.serve(listener, tls, stop).await;
     }
 }
@@ -98,7 +105,7 @@ impl Front {
     }
 
     async fn connection(
-        self,
+        mut self,
         stream: TcpStream,
         peer: SocketAddr,
         tls: Option<TlsAcceptor>,
@@ -107,6 +114,8 @@ impl Front {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection without TCP_NODELAY");
         }
+        self.presence = Presence::default();
+        let stream = ClientSocket::new(stream, self.presence.clone());
         let Some(tls) = tls else { return self.greet(stream, peer, stop).await };
         match timeout(HEAD_WITHIN, tls.accept(stream)).await {
             Ok(Ok(stream)) => self.greet(stream, peer, stop).await,

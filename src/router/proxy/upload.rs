@@ -1,7 +1,7 @@
 //! A client's body on its way in: limited, timed, and kept for another try only when it is small.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
@@ -54,6 +54,8 @@ pub(super) struct Progress {
 struct State {
     last: AtomicU64,
     fault: AtomicU8,
+    /// Nobody reads the client's body, though it goes on.
+    is_held_back: AtomicBool,
 }
 
 /// Another attempt has the body.
@@ -68,7 +70,11 @@ const BROKEN: u8 = 3;
 impl Progress {
     /// Of a request that began at `started`.
     pub(super) fn new(clock: Clock, started: Instant, received: Option<Received>) -> Self {
-        let state = State { last: AtomicU64::new(started.as_nanos()), fault: AtomicU8::new(FINE) };
+        let state = State {
+            last: AtomicU64::new(started.as_nanos()),
+            fault: AtomicU8::new(FINE),
+            is_held_back: AtomicBool::new(false),
+        };
         Self { clock, state: Arc::new(state), received }
     }
 
@@ -79,6 +85,15 @@ impl Progress {
     /// When the client's body last moved; the request's start when it has not yet.
     pub(super) fn last(&self) -> Instant {
         Instant::from_nanos(self.state.last.load(Ordering::Relaxed))
+    }
+
+    /// Whether the client may have more to say than anybody reads.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.state.is_held_back.load(Ordering::Relaxed)
+    }
+
+    fn hold_back(&self, is_held_back: bool) {
+        self.state.is_held_back.store(is_held_back, Ordering::Relaxed);
     }
 
     /// What the client did wrong, if it is to blame.
@@ -173,6 +188,7 @@ impl Upload {
 
 fn limited(body: Incoming, max: Option<u64>, progress: Progress) -> ProxyBody {
     let noted = progress.clone();
+    progress.hold_back(true);
     let counted = Counted { inner: body, left: max, progress };
     let on_end = move |end, _| {
         let fault = match end {
@@ -192,6 +208,12 @@ struct Counted {
     progress: Progress,
 }
 
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.progress.hold_back(false);
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("the body is too large")]
 struct TooLarge;
@@ -204,7 +226,9 @@ impl Body for Counted {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        self.progress.hold_back(matches!(polled, Poll::Ready(Some(Ok(_)))));
+        let frame = ready!(polled);
         self.progress.moved();
         if let (Some(Ok(piece)), Some(received)) = (&frame, &self.progress.received) {
             received.add(piece.data_ref().map_or(0, Bytes::len));

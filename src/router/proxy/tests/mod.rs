@@ -6,6 +6,8 @@ mod edge_listener;
 mod failover;
 mod forwarding;
 mod harness;
+mod leaving;
+mod silence;
 mod streaming;
 mod tracing;
 mod tunnels;
