@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::harness::*;
@@ -36,17 +37,35 @@ async fn everybody_feels_it(nodes: &[Node], what: &str) {
     assert!(left.elapsed() < FELT_WITHIN, "{what}: {:?}", left.elapsed());
 }
 
+/// Takes one connection, and reads nothing but so many bytes each time it is told to.
+async fn sipping() -> (SocketAddr, mpsc::Sender<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (sips, mut told) = mpsc::channel::<usize>(1);
+    tokio::spawn(async move {
+        let mut stream = listener.accept().await.unwrap().0;
+        while let Some(sip) = told.recv().await {
+            stream.read_exact(&mut vec![0; sip]).await.unwrap();
+        }
+    });
+    (addr, sips)
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_during_an_upload_that_is_held_back_is_felt() {
     for entry in [0, 1] {
-        let nodes = mesh(vec![vec![], vec![service("mute", mute().await)]]).await;
+        let (backend, sips) = sipping().await;
+        let nodes = mesh(vec![vec![], vec![service("slow", backend)]]).await;
         let mut client = TcpStream::connect(nodes[entry].ingress).await.unwrap();
-        let head = "POST /api/service/mute/ HTTP/1.1\r\nhost: here\r\ncontent-length: 1073741824\r\n\r\n";
+        socket2::SockRef::from(&client).set_send_buffer_size(32 * 1024).unwrap();
+        let head = "POST /api/service/slow/ HTTP/1.1\r\nhost: here\r\ncontent-length: 1073741824\r\n\r\n";
         client.write_all(head.as_bytes()).await.unwrap();
         let piece = vec![0; 1 << 20];
         while timeout(Duration::from_millis(300), client.write_all(&piece)).await.is_ok() {}
         assert_eq!(nodes[entry].proxy.in_flight(), 1);
         drop(client);
+        // Its end is behind what its kernel still holds; that arrives, and is held back like the rest.
+        sips.send(256 * 1024).await.unwrap();
         everybody_feels_it(&nodes, ["an upload over a link", "an upload"][entry]).await;
     }
 }
