@@ -45,6 +45,8 @@ pub(super) struct Endpoint {
     pub(super) rtt: Option<Duration>,
     /// Its short name, from which all entries make the same choice for an affinity value.
     pub(super) hash: IdHash,
+    /// The way to its node makes a difference, and there are nearer ones.
+    pub(super) far: bool,
     /// Which entry of the canary split it belongs to.
     pub(super) group: usize,
     /// Its node said so in its manifest.
@@ -118,6 +120,7 @@ impl Endpoint {
             addr: None,
             rtt: None,
             hash: member.hash,
+            far: false,
             group: 0,
             manifest_draining: false,
             node_draining: false,
