@@ -101,6 +101,8 @@ pub struct Config {
     pub max_header: usize,
     /// Connections at each listener.
     pub max_connections: usize,
+    /// Connections of one client at each listener.
+    pub max_connections_per_client: usize,
     /// Where the access log goes.
     pub access_log: Option<AccessLog>,
     /// Directives of the log's filter, for example `info,meshnode::router=debug`.

@@ -89,6 +89,13 @@ impl Config {
                 .filter(|size| *size > 0),
             max_header: l.value("max-header", |s| &s.max_header, MAX_HEADER, max_header, 64 << 10)?,
             max_connections: l.value("max-connections", |s| &s.max_connections, COUNT, count, 8192)?,
+            max_connections_per_client: l.value(
+                "max-connections-per-client",
+                |s| &s.max_connections_per_client,
+                COUNT,
+                count,
+                1024,
+            )?,
             access_log: l.optional(
                 "access-log",
                 |s| &s.access_log,

@@ -115,6 +115,10 @@ pub struct Settings {
     /// Connections at each listener [default: 8192]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub max_connections: Option<Setting>,
+    /// Connections of one client address (of one /64 for IPv6) at each listener; those from this machine are not counted
+    /// [default: 1024]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub max_connections_per_client: Option<Setting>,
     /// One JSON line a request, to a file, or to standard error with `-`
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub access_log: Option<Setting>,

@@ -245,6 +245,7 @@ async fn proxy(
         max_body: config.max_body,
         max_header: config.max_header,
         max_connections: config.max_connections,
+        max_connections_per_client: config.max_connections_per_client,
     };
     let access_log = listeners::access_log(config).await?;
     let (metrics, refused) = (base.metrics.clone(), senders.refused.clone());

@@ -135,6 +135,7 @@ pub async fn run(
             }
         }
     }
+    node.proxy.close();
     // Tasks that bring their results to the loop end when nobody takes these any more.
     drop(node);
     stop.cancel();

@@ -103,7 +103,7 @@ impl Attempt<'_> {
         if waits {
             head.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
         }
-        if self.outbound.tunnel {
+        if self.outbound.tunnel.is_some() {
             head.headers.insert(headers::TUNNEL, HeaderValue::from_static("websocket"));
         }
         Request::from_parts(head, ())

@@ -95,7 +95,7 @@ impl Proxy {
         let (mut head, body) = request.into_parts();
         let (upload, answers) = match on_upgrade {
             Some(on_upgrade) => {
-                let (sends, answers) = client_side(on_upgrade);
+                let (sends, answers) = client_side(on_upgrade, shared.drain.parting.clone());
                 (Upload::Stream(Some(sends.boxed_unsync())), Some(answers))
             }
             None => {
@@ -109,6 +109,7 @@ impl Proxy {
         let path: PathAndQuery = target.path.parse().map_err(Failure::bad_request)?;
         head.uri = absolute(host, path).map_err(Failure::bad_request)?;
         head.extensions.clear();
+        let tunnel = tunnel.then(|| shared.drain.parting.clone());
         let outbound = Outbound { head, tunnel };
         let explain = wishes.contains_key(headers::EXPLAIN);
         let search = Search { shared, ask, explain, outbound, upload, progress, started, grpc };

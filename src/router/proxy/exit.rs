@@ -9,10 +9,12 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::BodyExt;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::backend::{Backends, ConnectFailure, Connection, Http1, Origin, locked};
 use super::body::{End, ProxyBody, Watched, empty};
 use super::tunnel::TunnelBody;
+use super::way::Toward;
 use super::{headers, stream};
 use crate::clock::Clock;
 use crate::config::ServiceConfig;
@@ -38,8 +40,8 @@ pub(super) struct Exit {
 pub(super) struct Outbound {
     /// Method, URI and headers.
     pub(super) head: Parts,
-    /// The request asks for a WebSocket.
-    pub(super) tunnel: bool,
+    /// The request asks for a WebSocket, which is told to end when this is cancelled.
+    pub(super) tunnel: Option<CancellationToken>,
 }
 
 /// The service broke before it answered.
@@ -175,13 +177,13 @@ impl Admitted {
                 head.version = Version::HTTP_11;
                 let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Broken::Unfit)?;
                 head.headers.insert(HOST, host);
-                if tunnel {
+                if tunnel.is_some() {
                     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
                     head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
                 }
                 ends.send_http1(connection, head, body, tunnel).await?
             }
-            Connection::Http2(_) if tunnel => return Err(Broken::Unfit),
+            Connection::Http2(_) if tunnel.is_some() => return Err(Broken::Unfit),
             Connection::Http2(mut sender) => {
                 head.uri = absolute(authority, path)?;
                 head.version = Version::HTTP_2;
@@ -227,10 +229,13 @@ impl Ends {
         mut connection: Http1,
         head: Parts,
         body: Option<ProxyBody>,
-        tunnel: bool,
+        tunnel: Option<CancellationToken>,
     ) -> Result<Response<ProxyBody>, Broken> {
         // A tunnel's bytes follow the switch, they are no body of the request.
-        let (body, into_tunnel) = if tunnel { (None, body) } else { (body, None) };
+        let (body, into_tunnel) = match tunnel {
+            Some(parting) => (None, body.map(|body| (body, parting))),
+            None => (body, None),
+        };
         let spare =
             (connection.reused && body.is_none() && is_idempotent(&head.method)).then(|| head.clone());
         let request = Request::from_parts(head, body.unwrap_or_else(empty));
@@ -251,10 +256,11 @@ impl Ends {
             }
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let incoming = into_tunnel.ok_or(Broken::Switched)?;
+            let switched = headers::wants_websocket(response.headers());
+            let (incoming, parting) = into_tunnel.filter(|_| switched).ok_or(Broken::Switched)?;
             let upgraded = hyper::upgrade::on(&mut response).await?;
             let held = (self.slot, connection);
-            let tunnel = TunnelBody::new(upgraded, incoming).boxed_unsync();
+            let tunnel = TunnelBody::new(upgraded, incoming, Toward::Service, parting).boxed_unsync();
             let body = Watched::new(tunnel, Duration::ZERO, None, move |_, _| drop(held)).boxed_unsync();
             return Ok(response.map(|_| body));
         }

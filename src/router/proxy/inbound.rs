@@ -44,7 +44,7 @@ impl Proxy {
                 tokio::select! {
                     biased;
                     _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
-                    answer = forward(admitted, request) => answer,
+                    answer = self.forward(admitted, request) => answer,
                 }
             }
             Err(failure) => failure.into_response(false),
@@ -80,6 +80,20 @@ impl Proxy {
         let name = name.ok_or_else(|| Failure::bad_request("the request names no service"))?;
         self.shared.exit.admit(name).await.map_err(refusal)
     }
+
+    async fn forward(&self, admitted: Admitted, request: Request<RecvStream>) -> Response<ProxyBody> {
+        let (mut head, recv) = request.into_parts();
+        let tunnel = head.headers.contains_key(headers::TUNNEL).then(|| self.shared.drain.parting.clone());
+        headers::strip_hop_by_hop(&mut head.headers);
+        headers::strip_mesh(&mut head.headers);
+        head.headers.remove(EXPECT);
+        head.extensions.clear();
+        let body = (!recv.is_end_stream()).then(|| StreamBody::new(recv).boxed_unsync());
+        match admitted.send(Outbound { head, tunnel }, body).await {
+            Ok(response) => response,
+            Err(broken) => broken_answer(&broken).into_response(false),
+        }
+    }
 }
 
 /// The request is surely not started, and may go elsewhere.
@@ -100,20 +114,6 @@ fn go_on(respond: &mut SendResponse<Bytes>) -> Result<(), h2::Error> {
     let mut interim = Response::new(());
     *interim.status_mut() = StatusCode::CONTINUE;
     respond.send_informational(interim)
-}
-
-async fn forward(admitted: Admitted, request: Request<RecvStream>) -> Response<ProxyBody> {
-    let (mut head, recv) = request.into_parts();
-    let tunnel = head.headers.contains_key(headers::TUNNEL);
-    headers::strip_hop_by_hop(&mut head.headers);
-    headers::strip_mesh(&mut head.headers);
-    head.headers.remove(EXPECT);
-    head.extensions.clear();
-    let body = (!recv.is_end_stream()).then(|| StreamBody::new(recv).boxed_unsync());
-    match admitted.send(Outbound { head, tunnel }, body).await {
-        Ok(response) => response,
-        Err(broken) => broken_answer(&broken).into_response(false),
-    }
 }
 
 /// What the caller is told when a service broke after the request was given to it.

@@ -5,14 +5,18 @@ mod attempt;
 mod backend;
 mod body;
 mod client_io;
+mod connection;
+mod drain;
 mod edge;
 mod entry;
 mod exit;
+mod frames;
 mod front;
 mod headers;
 mod inbound;
 mod ongoing;
 mod pace;
+mod places;
 mod reply;
 mod resources;
 mod serve;
@@ -22,6 +26,8 @@ mod target;
 mod tests;
 mod tunnel;
 mod upload;
+mod visit;
+mod way;
 
 use std::sync::{Arc, Mutex};
 
@@ -35,6 +41,7 @@ use crate::router::Router;
 use crate::transport::Links;
 use crate::view::View;
 use backend::locked;
+use drain::Drain;
 use exit::Exit;
 
 pub use access_log::AccessLog;
@@ -55,6 +62,8 @@ pub struct ProxyConfig {
     pub max_header: usize,
     /// Connections at the same time, at each listener.
     pub max_connections: usize,
+    /// Connections of one client at the same time, at each listener.
+    pub max_connections_per_client: usize,
 }
 
 /// What the proxy hears from the rest of the node.
@@ -90,6 +99,7 @@ struct Shared {
     access_log: Option<AccessLog>,
     replays: Arc<Semaphore>,
     active: watch::Sender<usize>,
+    drain: Drain,
 }
 
 impl Proxy {
@@ -110,6 +120,7 @@ impl Proxy {
             exit: Exit::new(services, refused, clock)?,
             replays: Arc::new(Semaphore::new(upload::REPLAY_TOTAL)),
             active: watch::Sender::new(0),
+            drain: Drain::default(),
             config,
             clock,
             views: views.clone(),
@@ -138,13 +149,6 @@ impl Proxy {
     /// Requests that are under way, those for other entries included.
     pub fn in_flight(&self) -> usize {
         *self.shared.active.borrow()
-    }
-
-    /// Waits until no request is under way.
-    pub async fn drained(&self) {
-        let mut active = self.shared.active.subscribe();
-        // The sender lives as long as the proxy does, so waiting cannot fail.
-        let _ = active.wait_for(|active| *active == 0).await;
     }
 
     /// Whether two members have different routes of the same highest revision.

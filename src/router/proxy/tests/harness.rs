@@ -102,6 +102,7 @@ async fn start(
             max_body: None,
             max_header: 64 * 1024,
             max_connections: 512,
+            max_connections_per_client: 512,
         };
         change(&mut config);
         nodes.push(node(bound, configs, &members, config, log.clone()).await);
