@@ -11,6 +11,7 @@ mod hostile;
 mod leave;
 mod pause;
 mod reload;
+mod rolling;
 mod rotation;
 mod routing;
 mod silence;
