@@ -180,6 +180,7 @@ pub(super) async fn assemble(
         token: config.admin_token_file.as_deref().map(Token::read).transpose()?,
         addr: listeners.admin_addr(),
     };
+    let certificate = listeners.certificate();
     let ready = listeners.ready(base.identity.id(), transport.local_addr());
     listeners.serve(&proxy, admin, tasks, stop);
     tasks.spawn(load_task::run(base.machine, proxy.clone(), senders.results.clone()));
@@ -210,6 +211,7 @@ pub(super) async fn assemble(
         asked: BTreeMap::new(),
         last_asked: 0,
         tracing,
+        certificate,
         tasks: tasks.clone(),
         leaving: Leaving::No,
     };

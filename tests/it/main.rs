@@ -16,3 +16,5 @@ mod routing;
 mod silence;
 mod store;
 mod support;
+mod tls;
+mod traces;
