@@ -110,9 +110,9 @@ impl Proxy {
                 (Upload::take(body, repeatable, max, &shared.replays, &progress).await?, None)
             }
         };
-        headers::to_upstream(&mut head.headers, &sender, host.as_str(), target.prefix.as_deref());
-        headers::add_via(&mut head.headers, head.version, &shared.pseudonym);
-        let path: PathAndQuery = target.path.parse().map_err(Failure::bad_request)?;
+        headers::to_upstream(&mut head.headers, &sender, host.as_str(), target.prefix);
+        shared.via.add_to(&mut head.headers, head.version);
+        let path = PathAndQuery::try_from(target.path).map_err(Failure::bad_request)?;
         head.uri = absolute(host, path).map_err(Failure::bad_request)?;
         let trace = head.extensions.remove();
         head.extensions.clear();

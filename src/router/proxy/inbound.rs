@@ -51,7 +51,7 @@ impl Proxy {
             Err(failure) => failure.into_response(false),
         };
         if let Some(name) = &name {
-            headers::set(answer.headers_mut(), headers::LOAD, &self.shared.exit.in_flight(name).to_string());
+            headers::set(answer.headers_mut(), headers::LOAD, self.shared.exit.in_flight(name));
         }
         if let Some(span) = &mut span {
             span.answered(answer.status(), answer.headers());

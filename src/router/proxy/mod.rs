@@ -88,6 +88,7 @@ pub struct Proxy {
 struct Shared {
     config: ProxyConfig,
     pseudonym: String,
+    via: headers::Via,
     clock: Clock,
     views: watch::Receiver<Arc<View>>,
     summary: watch::Receiver<Arc<str>>,
@@ -115,8 +116,10 @@ impl Proxy {
         tracing: Option<Tracing>,
     ) -> Result<Self, rustls::Error> {
         let Sources { views, services, summary, links } = sources;
+        let pseudonym = config.local.to_string();
         let shared = Arc::new(Shared {
-            pseudonym: config.local.to_string(),
+            via: headers::Via::new(&pseudonym),
+            pseudonym,
             router: Mutex::new(Router::new(config.local, entropy::random())),
             exit: Exit::new(config.max_in_flight, refused, clock)?,
             replays: Arc::new(Semaphore::new(upload::REPLAY_TOTAL)),
