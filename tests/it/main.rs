@@ -9,6 +9,7 @@ mod dev;
 mod election;
 mod hostile;
 mod leave;
+mod metrics;
 mod pause;
 mod reload;
 mod rotation;

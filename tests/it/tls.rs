@@ -59,7 +59,11 @@ async fn a_renewed_certificate_is_shown_after_sighup_and_a_broken_one_is_not() -
         shown.context("no certificate")
     };
     let shows = async |wanted: &CertificateDer<'static>| {
-        eventually(SOON, async || Ok(ensure!(shown().await? == *wanted, "another certificate"))).await
+        let is_shown = async || {
+            ensure!(shown().await? == *wanted, "another certificate is shown");
+            Ok(())
+        };
+        eventually(SOON, is_shown).await
     };
     shows(&first).await?;
     let standing = authority.connect(addr, &["h2"]).await?;
@@ -77,7 +81,8 @@ async fn a_renewed_certificate_is_shown_after_sighup_and_a_broken_one_is_not() -
     let log = world.node("n1").log();
     let refused = async || {
         let said = std::fs::read_to_string(&log)?.contains("the certificate was not reloaded");
-        Ok(ensure!(said, "nothing is said of the broken certificate"))
+        ensure!(said, "nothing is said of the broken certificate");
+        Ok(())
     };
     eventually(SOON, refused).await?;
     shows(&second).await?;
@@ -108,7 +113,8 @@ async fn https_services_are_reached_by_alpn_once_their_authority_is_trusted() ->
         let body = String::from_utf8_lossy(&answer.body).into_owned();
         ensure!(answer.status == StatusCode::SERVICE_UNAVAILABLE && body.contains("\"unhealthy\""), "{body}");
         let log = std::fs::read_to_string(setup.log())?;
-        Ok(ensure!(log.contains("invalid peer certificate: UnknownIssuer"), "the log does not say why"))
+        ensure!(log.contains("invalid peer certificate: UnknownIssuer"), "the log does not say why");
+        Ok(())
     };
     eventually(SOON, refused).await?;
     world.passed()

@@ -1,7 +1,7 @@
 //! Traces of a real node, whose collector is told of its last requests too.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::ensure;
 use bytes::Bytes;
@@ -18,6 +18,10 @@ use tokio::net::TcpListener;
 use crate::support::{SOON, World};
 
 type Names = Arc<Mutex<Vec<String>>>;
+
+fn locked(names: &Names) -> MutexGuard<'_, Vec<String>> {
+    names.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Keeps the names of the spans that it gets.
 async fn collector() -> anyhow::Result<(Names, String)> {
@@ -36,7 +40,7 @@ async fn collector() -> anyhow::Result<(Names, String)> {
                     let export = ExportTraceServiceRequest::decode(body).unwrap_or_default();
                     let spans = export.resource_spans.into_iter().flat_map(|it| it.scope_spans);
                     let names = spans.flat_map(|it| it.spans).map(|span| span.name);
-                    seen.lock().unwrap().extend(names);
+                    locked(&seen).extend(names);
                     Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
                 }
             });
@@ -60,7 +64,7 @@ async fn spans_that_wait_are_sent_when_the_node_leaves() -> anyhow::Result<()> {
         ensure!(n1.get("echo", "x").await?.status == 200);
     }
     n1.node.leave().await?;
-    let names = names.lock().unwrap().clone();
+    let names = locked(&names).clone();
     ensure!(names == ["GET echo"; 6], "a request and an attempt, three times, but not {names:?}");
     world.passed()
 }

@@ -97,7 +97,7 @@ impl Proxy {
         let ask = ask_of(&wishes, target.name.as_str(), affinity_header.as_deref(), grpc)?;
         let tunnel = headers::wants_websocket(request.headers());
         let on_upgrade = tunnel.then(|| hyper::upgrade::on(&mut request));
-        let progress = Progress::new(shared.clock, request.extensions_mut().remove());
+        let progress = Progress::new(shared.clock, request.extensions_mut().remove().unwrap_or_default());
         let (mut head, body) = request.into_parts();
         let (upload, answers) = match on_upgrade {
             Some(on_upgrade) => {
@@ -249,8 +249,10 @@ impl Search<'_> {
         let idle = if switched { Duration::ZERO } else { pick.timeouts.idle };
         // A tunnel outlives the answer that opened it.
         let tunnelling = switched.then(|| Active::begin(self.shared));
-        let on_end = move |end, _| {
+        let received = self.progress.received();
+        let on_end = move |end, sent| {
             drop(tunnelling);
+            ongoing.moved(received.bytes(), sent);
             ongoing.finish(match end {
                 End::Complete => Outcome::Answered { status: status.as_u16(), first_byte },
                 End::Broken => Outcome::Broken,

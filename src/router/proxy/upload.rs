@@ -47,7 +47,7 @@ pub(super) struct Progress {
     clock: Clock,
     last: Arc<AtomicU64>,
     fault: Arc<AtomicU8>,
-    received: Option<Received>,
+    received: Received,
 }
 
 const FINE: u8 = 0;
@@ -56,7 +56,7 @@ const STALLED: u8 = 2;
 const BROKEN: u8 = 3;
 
 impl Progress {
-    pub(super) fn new(clock: Clock, received: Option<Received>) -> Self {
+    pub(super) fn new(clock: Clock, received: Received) -> Self {
         let last = Arc::new(AtomicU64::new(clock.now().as_nanos()));
         Self { clock, last, fault: Arc::default(), received }
     }
@@ -68,6 +68,11 @@ impl Progress {
     /// When the client's body last moved; the request's start when it has not yet.
     pub(super) fn last(&self) -> Instant {
         Instant::from_nanos(self.last.load(Ordering::Relaxed))
+    }
+
+    /// The bytes of the client's body, as they come in.
+    pub(super) fn received(&self) -> Received {
+        self.received.clone()
     }
 
     /// What the client did wrong, if it is to blame.
@@ -181,8 +186,8 @@ impl Body for Counted {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         self.progress.moved();
-        if let (Some(Ok(piece)), Some(received)) = (&frame, &self.progress.received) {
-            received.add(piece.data_ref().map_or(0, Bytes::len));
+        if let Some(Ok(piece)) = &frame {
+            self.progress.received.add(piece.data_ref().map_or(0, Bytes::len));
         }
         if let Some(Ok(piece)) = &frame
             && let (Some(data), Some(left)) = (piece.data_ref(), self.left)
