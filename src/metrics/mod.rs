@@ -55,6 +55,8 @@ pub struct Metrics {
     pub connections_opened: Family<ListenerLabels, Counter>,
     /// Further attempts after a failed one, by service.
     pub retries: Family<ServiceLabels, Counter>,
+    /// Requests that were given to a second instance because the first one was slow, by service.
+    pub hedges: Family<ServiceLabels, Counter>,
     /// Instances that the outlier detection took out, by service and instance.
     pub ejections: Family<InstanceLabels, Counter>,
     /// Instances by service and health.
@@ -134,6 +136,7 @@ impl Metrics {
             connections: Family::default(),
             connections_opened: Family::default(),
             retries: Family::default(),
+            hedges: Family::default(),
             ejections: Family::default(),
             instances_by_health: Family::default(),
             ejected: Family::default(),
@@ -183,6 +186,7 @@ impl Metrics {
         r.register("connections", "Open connections of clients", self.connections.clone());
         r.register("connections_opened", "Accepted connections of clients", self.connections_opened.clone());
         r.register("retries", "Attempts after a failed one", self.retries.clone());
+        r.register("hedges", "Second attempts beside a slow one", self.hedges.clone());
         r.register("ejections", "Instances taken out by outlier detection", self.ejections.clone());
         r.register("instances", "Instances by service and health", self.instances_by_health.clone());
         r.register("instance_ejected", "1 while kept out for its failures", self.ejected.clone());

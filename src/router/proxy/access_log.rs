@@ -118,10 +118,6 @@ async fn write_all(mut queue: mpsc::Receiver<Message>, mut sink: Sink) -> io::Re
 pub(super) struct Received(Arc<AtomicU64>);
 
 impl Received {
-    pub(super) fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
     pub(super) fn add(&self, bytes: usize) {
         self.0.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -232,7 +228,7 @@ impl Drop for Entry {
         if self.line.status.is_none() {
             self.line.error = Some("cancelled".to_owned());
         }
-        self.line.bytes_in = self.received.bytes();
+        self.line.bytes_in = self.received.0.load(Ordering::Relaxed);
         self.line.duration_ms = millis(self.clock.now().since(self.started));
         if let Ok(line) = serde_json::to_string(&self.line) {
             self.log.put(line);
