@@ -114,7 +114,7 @@ impl Proxy {
             trace,
         };
         Ok(match search.run().await {
-            Ok(found) => deliver(shared, started, found, answers),
+            Ok(found) => deliver(shared, started, found, search.progress, answers),
             Err(response) => *response,
         })
     }
@@ -157,6 +157,7 @@ fn deliver(
     shared: &Arc<Shared>,
     started: Instant,
     found: Found,
+    progress: Progress,
     tunnel: Option<oneshot::Sender<ProxyBody>>,
 ) -> Response<ProxyBody> {
     let Found { answer: Answer { mut response, load, place }, mut ongoing, explanation, attempts } = found;
@@ -176,8 +177,9 @@ fn deliver(
     let idle = if switched { Duration::ZERO } else { timeouts.idle };
     // A tunnel outlives the answer that opened it.
     let tunnelling = switched.then(|| Active::begin(shared));
-    let on_end = move |end, _| {
+    let on_end = move |end, sent| {
         drop((tunnelling, place));
+        ongoing.moved(progress.received(), sent);
         ongoing.finish(match end {
             End::Complete => Outcome::Answered { status: status.as_u16(), first_byte },
             End::Broken => Outcome::Broken,

@@ -23,6 +23,7 @@ use super::{headers, stream};
 use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::id::ServiceName;
+use crate::metrics::Occupancy;
 use crate::router::Reason;
 use crate::time::Duration;
 
@@ -118,6 +119,17 @@ impl Exit {
             ConnectFailure::TimedOut => Reason::Timeout,
             ConnectFailure::Failed(_) => Reason::ConnectFailed,
         }
+    }
+
+    /// What each service has to do.
+    pub(super) fn occupancy(&self) -> Vec<Occupancy> {
+        let backends = self.backends.load();
+        let occupancy = |(service, backend): (&ServiceName, &Arc<Backend>)| Occupancy {
+            service: service.clone(),
+            in_flight: backend.in_flight(),
+            waiting: backend.waiting(),
+        };
+        backends.iter().map(occupancy).collect()
     }
 
     /// Requests that the service works on.

@@ -43,8 +43,8 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use crate::clock::Clock;
 use crate::entropy;
 use crate::id::{NodeId, ServiceName};
-use crate::metrics::Metrics;
-use crate::router::Router;
+use crate::metrics::{Metrics, Occupancy};
+use crate::router::{Router, Standing};
 use crate::transport::Links;
 use crate::view::View;
 use backend::locked;
@@ -182,6 +182,16 @@ impl Proxy {
     /// Whether two members have different routes of the same highest revision.
     pub fn route_conflict(&self, service: &str) -> bool {
         locked(&self.shared.router).route_conflict(service)
+    }
+
+    /// What the router holds of every instance.
+    pub fn standings(&self) -> Vec<Standing> {
+        locked(&self.shared.router).standings(self.shared.clock.now())
+    }
+
+    /// What each service of this node has to do.
+    pub fn occupancy(&self) -> Vec<Occupancy> {
+        self.shared.exit.occupancy()
     }
 
     /// Opens the access log's file again.

@@ -47,13 +47,14 @@ pub(super) enum Upload {
 pub(super) struct Progress {
     clock: Clock,
     state: Arc<State>,
-    received: Option<Received>,
+    log: Option<Received>,
 }
 
 #[derive(Debug)]
 struct State {
     last: AtomicU64,
     fault: AtomicU8,
+    received: AtomicU64,
 }
 
 /// Another attempt has the body.
@@ -66,10 +67,11 @@ const STALLED: u8 = 2;
 const BROKEN: u8 = 3;
 
 impl Progress {
-    /// Of a request that began at `started`.
-    pub(super) fn new(clock: Clock, started: Instant, received: Option<Received>) -> Self {
-        let state = State { last: AtomicU64::new(started.as_nanos()), fault: AtomicU8::new(FINE) };
-        Self { clock, state: Arc::new(state), received }
+    /// Of a request that began at `started`; `log` counts its bytes too.
+    pub(super) fn new(clock: Clock, started: Instant, log: Option<Received>) -> Self {
+        let last = AtomicU64::new(started.as_nanos());
+        let state = State { last, fault: AtomicU8::new(FINE), received: AtomicU64::new(0) };
+        Self { clock, state: Arc::new(state), log }
     }
 
     fn moved(&self) {
@@ -79,6 +81,18 @@ impl Progress {
     /// When the client's body last moved; the request's start when it has not yet.
     pub(super) fn last(&self) -> Instant {
         Instant::from_nanos(self.state.last.load(Ordering::Relaxed))
+    }
+
+    /// The bytes of the client's body that came in so far.
+    pub(super) fn received(&self) -> u64 {
+        self.state.received.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, bytes: usize) {
+        self.state.received.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Some(log) = &self.log {
+            log.add(bytes);
+        }
     }
 
     /// What the client did wrong, if it is to blame.
@@ -206,8 +220,8 @@ impl Body for Counted {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         self.progress.moved();
-        if let (Some(Ok(piece)), Some(received)) = (&frame, &self.progress.received) {
-            received.add(piece.data_ref().map_or(0, Bytes::len));
+        if let Some(Ok(piece)) = &frame {
+            self.progress.count(piece.data_ref().map_or(0, Bytes::len));
         }
         if let Some(Ok(piece)) = &frame
             && let (Some(data), Some(left)) = (piece.data_ref(), self.left)
