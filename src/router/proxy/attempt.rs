@@ -172,7 +172,7 @@ fn from_exit(mut response: Response<ProxyBody>) -> Result<Answer, Failed> {
         if response.status() == StatusCode::BAD_GATEWAY {
             return Err(Failed::broken(&Broken::AtExit));
         }
-        headers::set(response.headers_mut(), headers::ERROR, &error);
+        headers::set(response.headers_mut(), headers::ERROR, error.as_str());
     }
     if tunnel {
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
