@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
@@ -270,9 +270,13 @@ impl Exchange {
 
     async fn answer(
         &mut self,
-        head: Parts,
+        mut head: Parts,
         body: Option<ProxyBody>,
     ) -> Result<Response<hyper::body::Incoming>, Broken> {
+        if body.is_some() && !head.headers.contains_key(CONTENT_LENGTH) {
+            // hyper would leave out the body of a GET or HEAD whose length nobody knows.
+            head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let spare =
             (self.connection.reused && body.is_none() && is_idempotent(&head.method)).then(|| head.clone());
         let request = Request::from_parts(head, body.unwrap_or_else(empty));
