@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The backend for what nginx cannot answer: streams of events, WebSockets, and bodies that are long, or read slowly.
 
-`/events?rate=50&count=500` is a stream of server-sent events, each the time at which it was written. `/echo` is a WebSocket
-that sends back what it gets. `/take` reads a body and says how long it was, `/take?rate=1000000` at that many bytes a second.
-`/give?bytes=N` answers N bytes. Anything else is 1 KiB.
+`/events?rate=50&count=500` is a stream of server-sent events, each the time at which it was written. `/echo` is a
+WebSocket that sends back what it gets. `/take` reads a body and says how long it was, `/take?rate=1000000` at that many
+bytes a second. `/give?bytes=N` answers N bytes. Anything else is 1 KiB.
 """
 
 import argparse

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What it costs to send requests through meshnode, beside nginx, HAProxy, Envoy, Traefik and Caddy, and what faults do to them.
+"""What requests through meshnode cost, beside nginx, HAProxy, Envoy, Traefik and Caddy, and what faults do to them.
 
 The load and the backends have core 0, all proxies that a request goes through have core 1. README.md says what each
 row measures, from when to when, with what error, and what is not alike.
@@ -43,13 +43,16 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="one round of everything, shorter, for the shape only")
     parser.add_argument("--connections", type=int, default=64, help="of the closed load")
     parser.add_argument("--rate", type=int, default=2000, help="of the open load for latency, requests a second")
-    parser.add_argument("--for", dest="seconds", type=int, default=4, help="of one run, in seconds; twice that for latency")
+    parser.add_argument(
+        "--for", dest="seconds", type=int, default=4, help="of one run, seconds; twice that for latency"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="each in the opposite order of the one before")
     parser.add_argument("--faults", type=int, default=1, help="repetitions of kill and stop")
-    parser.add_argument("--profile", type=pathlib.Path, help="directory: in the first round of `cpu` also perf and strace")
-    parser.add_argument("--json", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir()) / "meshnode-proxy.json")
+    parser.add_argument("--profile", type=pathlib.Path, help="directory for perf and strace of `cpu`")
     add_arguments(parser, "meshnode-proxy.csv")
+    parser.add_argument("--json", type=pathlib.Path, help="default: as --csv, but .json")
     options = parser.parse_args()
+    options.json = options.json or options.csv.with_suffix(".json")
     if options.quick:
         options.rounds, options.seconds = 1, 2
     return options

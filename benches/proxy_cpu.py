@@ -33,7 +33,7 @@ def cpu(run):
 
 
 def profile(run, proxy):
-    """Where the CPU time goes under the same load, which is a run of its own: for `perf report`, and system calls a request."""
+    """Where the CPU time goes under the same load, in runs of their own: perf's samples, and how many system calls."""
     run.options.profile.mkdir(parents=True, exist_ok=True)
     pids, seconds = ",".join(map(str, proxy.pids())), run.options.seconds
     into = run.options.profile / f"{proxy.name}.perf"
@@ -70,8 +70,11 @@ def latency(run):
         if name == "direct":
             direct[number] = (p50, p99)
         run.proxies.stop(proxy)
-        run.say(f"latency, round {number + 1}, {name}: p50 {p50:.0f} us, p99 {p99:.0f} us, cpu {rows[-1][1]['cpu_us']:.1f} us")
+        cpu_us = rows[-1][1]["cpu_us"]
+        run.say(f"latency, round {number + 1}, {name}: p50 {p50:.0f} us, p99 {p99:.0f} us, cpu {cpu_us:.1f} us")
     for name, details in rows:
         p50, p99 = direct[details["round"]]
         run.add("added_p50", name, details["p50_us"] - p50, **details)
         run.add("added_p99", name, details["p99_us"] - p99, **details)
+        if name != "direct":
+            run.add("cpu_2_open", name, details["cpu_us"], round=details["round"])

@@ -19,7 +19,7 @@ def events(run):
         if said["events"] != streams * count:
             raise SystemExit(f"events, {name}: {said['events']} of {streams * count} arrived")
         run.add(f"events_{name}", name, said["p99"] / 1000, round=number, **said)
-        run.say(f"events, round {number + 1}, {name}: p50 {said['p50']} us, p99 {said['p99']} us, {said['coalesced']} together")
+        run.say(f"events, round {number + 1}, {name}: {said}")
         direct.setdefault(number, {})[name] = said["p99"]
     for number, by_name in direct.items():
         run.add("events_p99", "meshnode-2", (by_name["meshnode-2"] - by_name["direct"]) / 1000, round=number)

@@ -1,4 +1,4 @@
-"""What the parts of the proxy benchmarks share: the options, the load and the clients on core 0, and the order of turns."""
+"""What the parts of the proxy benchmarks share: options, the order of turns, and load and clients on core 0."""
 
 import json
 import pathlib

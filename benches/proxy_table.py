@@ -34,6 +34,11 @@ def beside(part, measure, label, unit, ours, limits, at_least=False, digits=1):
     ]
 
 
+def never(part, measure, label):
+    """A line that counts what must not happen."""
+    return Row(part, measure, label, "", "meshnode", Limit(0), Limit(0), digits=0, worst=True)
+
+
 ROWS = [
     *beside("cpu", "cpu_1", "CPU per request, one hop", "us", "meshnode-1", {
         "nginx-1": (1.4, 1.0), "haproxy-1": (1.4, 1.0), "envoy-1": (0.5, 0.3),
@@ -47,6 +52,8 @@ ROWS = [
             {"envoy-2-h2": (0.8, 0.4), "haproxy-2-h2": (None, None)}, digits=0),
     *beside("latency", "added_p99", "added p99, two hops", "us", "meshnode-2",
             {"envoy-2-h2": (0.8, 0.4), "haproxy-2-h2": (None, None)}, digits=0),
+    *beside("latency", "cpu_2_open", "  CPU per request at that rate", "us", "meshnode-2",
+            {"envoy-2-h2": (None, None), "haproxy-2-h2": (None, None)}),
     *beside("bytes", "bytes", "1 GiB up and down, two hops", "MB/CPU-s", "meshnode-2",
             {"haproxy-2-h1": (0.6, 1.0), "haproxy-2-h2": (0.6, 1.0)}, at_least=True, digits=0),
     Row("growth", "growth", "growth, 4 GiB to a reader of 1 MB/s", "MiB", "meshnode-2", Limit(16), Limit(2), digits=2),
@@ -56,13 +63,14 @@ ROWS = [
     *beside("idle", "idle_connection", "idle client connection", "KiB", "meshnode-1",
             {"nginx-1": (None, None), "haproxy-1": (None, None), "caddy-1": (None, None)}),
     *beside("idle", "idle_websocket", "idle WebSocket, two hops", "KiB", "meshnode-2", {"caddy-2-h1": (1.0, 0.5)}),
-    Row("kill", "kill_failed", "kill -9 of a replica: failed", "", "meshnode", Limit(0), Limit(0), digits=0, worst=True),
+    never("kill", "kill_failed", "kill -9 of a replica: failed"),
     Row("kill", "kill_p999", "  p99.9 of 10 s after, minus before", "ms", "meshnode", None, Limit(50)),
-    Row("stop", "stop_failed", "SIGSTOP of a replica: failed", "", "meshnode", Limit(0), Limit(0), digits=0, worst=True),
+    never("stop", "stop_failed", "SIGSTOP of a replica: failed"),
     Row("stop", "stop_gone", "  traffic gone from it after", "s", "meshnode", Limit(3), Limit(0.5), digits=2),
-    Row("restart", "restart_failed", "rolling restart: requests failed", "", "meshnode", Limit(0), Limit(0), digits=0, worst=True),
-    Row("restart", "restart_websockets", "  WebSockets failed", "", "meshnode", Limit(0), Limit(0), digits=0, worst=True),
-    Row("failing", "attempts", "all replicas failing: attempts/request", "", "meshnode", Limit(1.3), Limit(1.1), digits=3),
+    never("restart", "restart_failed", "rolling restart: requests failed"),
+    never("restart", "restart_websockets", "  WebSockets failed"),
+    Row("failing", "attempts", "all replicas failing: attempts/request", "", "meshnode",
+        Limit(1.3), Limit(1.1), digits=3, worst=True),
     Row("events", "events_p99", "event stream: added delay p99", "ms", "meshnode-2", Limit(5), digits=2),
 ]  # fmt: skip
 
@@ -113,8 +121,10 @@ class Table:
             ours = f"{show(row['figure'])} ({show(row['least'])} to {show(row['greatest'])})"
             peer = "-" if row["peer_figure"] is None else f"{show(row['peer_figure'])}"
             ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}x"
-            limits = [row["floor"] or "-", row["goal"] or "-"]
-            table.append([row["row"], *limits, f"{ours} {row['unit']}".strip(), peer, ratio, row["met"], row["samples"]])
+            ours = f"{ours} {row['unit']}".strip()
+            table.append(
+                [row["row"], row["floor"] or "-", row["goal"] or "-", ours, peer, ratio, row["met"], row["samples"]]
+            )
         print()
         print_table(table)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Clients that stay: idle connections, idle WebSockets, WebSockets that talk, streams of events, and bodies of gigabytes.
+"""Clients that stay: idle connections and WebSockets, WebSockets that talk, streams of events, bodies of gigabytes.
 
 Each prints a line when it is set up, and a line of JSON at its end. Those that hold connections end with SIGTERM.
 """
