@@ -125,8 +125,9 @@ def restart(run):
 def ended_well(end):
     """With 1001, and not before the deadline of the drain that was the last to begin; 0.3 s are for our own delay."""
     if end["code"] == "not opened":
-        # That entry was away just then, which is no WebSocket that ended.
-        return "Connect call failed" in end["why"]
+        # That entry was away just then, which is no WebSocket that ended; the next entry has to take it.
+        away = any(word in end["why"] for word in ("Connect call failed", "ConnectionReset", "IncompleteRead"))
+        return away and end["in_a_row"] == 1
     return end["code"] == 1001 and end["after_asked_s"] >= DRAIN - 0.3
 
 

@@ -111,18 +111,19 @@ async def talk(options):
     ready = {"open": 0}
 
     async def one(number):
-        at = number
+        at, in_a_row = number, 0
         while not stop.is_set():
             url = options.url[at % len(options.url)]
             end = {"url": url, "code": None, "worst_ms": 0, "number": number}
             try:
                 reader, writer = await open_websocket(url, number)
             except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError) as problem:
-                ends.append({**end, "at": time.monotonic_ns(), "code": "not opened", "why": repr(problem)})
-                at += 1
+                at, in_a_row = at + 1, in_a_row + 1
+                end |= {"code": "not opened", "why": repr(problem), "in_a_row": in_a_row}
+                ends.append({**end, "at": time.monotonic_ns()})
                 await asyncio.sleep(0.1)
                 continue
-            ready["open"] += 1
+            ready["open"], in_a_row = ready["open"] + 1, 0
             try:
                 await converse(reader, writer, end)
             except (asyncio.IncompleteReadError, ConnectionError):

@@ -11,7 +11,10 @@ use super::file::ConfigFile;
 use super::layers::{Found, Layers};
 use super::parse::{self, HostPort};
 use super::secret::Secret;
-use super::{AccessLog, ClusterKeySource, Config, EdgeConfig, IdentitySource, LogFormat, TlsFiles, services};
+use super::{
+    AccessLog, ClusterKeySource, Config, EdgeConfig, IdentitySource, LogFormat, OtlpConfig, TlsFiles,
+    services,
+};
 use crate::summary::stores::StoreLocation;
 use crate::time::Duration;
 
@@ -96,6 +99,7 @@ impl Config {
                 "a file, or - for standard error",
                 access_log,
             )?,
+            otlp: otlp(l)?,
             log: l.value("log", |s| &s.log, LOG, log, "info".to_owned())?,
             log_format: l.value(
                 "log-format",
@@ -112,9 +116,6 @@ impl Config {
 
 fn refuse_what_is_not_built(l: &Layers<'_>) -> Result<(), ConfigError> {
     let refused = |found: Found, what| Err(ConfigError::NotBuilt { at: found.at, what });
-    if let Some(found) = l.get("otlp", |s| &s.otlp) {
-        return refused(found, "the export of traces");
-    }
     if let Some(found) = l.get("mdns", |s| &s.mdns) {
         return refused(found, "discovery in the local network");
     }
@@ -316,6 +317,18 @@ fn count(text: &str) -> Option<usize> {
 
 fn access_log(text: &str) -> Option<AccessLog> {
     if text == "-" { Some(AccessLog::Stderr) } else { parse::path(text).map(AccessLog::File) }
+}
+
+fn otlp(l: &Layers<'_>) -> Result<Option<OtlpConfig>, ConfigError> {
+    let collector = l.optional("otlp", |s| &s.otlp, parse::SERVICE_URL, parse::base_url)?;
+    let ratio = |text: &str| text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    let sample = l.optional("otlp-sample", |s| &s.otlp_sample, "a number from 0 to 1", ratio)?;
+    match (collector, l.get("otlp-sample", |s| &s.otlp_sample)) {
+        (None, Some(found)) => Err(found.needs("--otlp")),
+        (collector, _) => {
+            Ok(collector.map(|collector| OtlpConfig { collector, sample: sample.unwrap_or(1.0) }))
+        }
+    }
 }
 
 const LOG: &str =

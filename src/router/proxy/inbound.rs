@@ -25,9 +25,10 @@ const MAX_HOPS: u32 = 2;
 impl Proxy {
     /// Serves a request that a member forwarded, until its answer has gone out or the member gave it up.
     pub async fn exit(self, proxied: Proxied) {
-        let Proxied { from, request, mut respond } = proxied;
+        let Proxied { from, mut request, mut respond } = proxied;
         let _active = Active::begin(&self.shared);
         let name = service_of(request.headers());
+        let mut span = self.begin_exit_span(&mut request, name.as_ref());
         let admitted = tokio::select! {
             biased;
             // The caller went away: what was begun for it ends here.
@@ -51,6 +52,9 @@ impl Proxy {
         };
         if let Some(name) = &name {
             headers::set(answer.headers_mut(), headers::LOAD, self.shared.exit.in_flight(name));
+        }
+        if let Some(span) = &mut span {
+            span.answered(answer.status(), answer.headers());
         }
         if let Err(error) = send(answer, &mut respond).await {
             tracing::debug!(%from, %error, "an answer did not reach the member that asked");

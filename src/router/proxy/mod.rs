@@ -23,6 +23,7 @@ mod stream;
 mod target;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod tunnel;
 mod upload;
 
@@ -45,6 +46,7 @@ pub use access_log::AccessLog;
 pub use edge::{EdgeSecrets, InvalidEdgeSecrets};
 pub use exit::Services;
 pub use front::AdminReads;
+pub use trace::{InvalidCollector, Tracing, TracingConfig};
 
 /// Limits and names of the proxy.
 #[derive(Debug, Clone)]
@@ -95,6 +97,7 @@ struct Shared {
     exit: Exit,
     metrics: Metrics,
     access_log: Option<AccessLog>,
+    tracing: Option<Tracing>,
     replays: Arc<Semaphore>,
     active: AtomicUsize,
     idle: Notify,
@@ -110,6 +113,7 @@ impl Proxy {
         metrics: Metrics,
         refused: mpsc::Sender<ServiceName>,
         access_log: Option<AccessLog>,
+        tracing: Option<Tracing>,
     ) -> Result<Self, rustls::Error> {
         let Sources { views, services, summary, links } = sources;
         let pseudonym = config.local.to_string();
@@ -128,6 +132,7 @@ impl Proxy {
             links,
             metrics,
             access_log,
+            tracing,
         });
         let proxy = Self { shared };
         proxy.apply(&views.borrow());
@@ -174,6 +179,13 @@ impl Proxy {
     /// Whether two members have different routes of the same highest revision.
     pub fn route_conflict(&self, service: &str) -> bool {
         locked(&self.shared.router).route_conflict(service)
+    }
+
+    /// Opens the access log's file again.
+    pub fn reopen_access_log(&self) {
+        if let Some(log) = &self.shared.access_log {
+            log.reopen();
+        }
     }
 
     fn draining(&self) -> bool {
