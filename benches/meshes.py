@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 
-from bench import wait_until
+from bench import GaveUp, wait_until
 
 WHOLE_WITHIN = 60
 
@@ -88,7 +88,7 @@ class Mesh:
             node.process = self.processes.start(command, self.core, env=environment, stdout=subprocess.PIPE, stderr=log)
         line = node.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{node.name} did not start: {(node.directory / 'log').read_text()[-2000:]}")
+            raise GaveUp(f"{node.name} did not start: {(node.directory / 'log').read_text()[-2000:]}")
         node.ready = json.loads(line)
 
     def up(self):

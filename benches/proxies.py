@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 
-from bench import family, wait_until
+from bench import GaveUp, family, wait_until
 from meshes import Mesh, service
 from peers import Peers, start_nginx
 
@@ -68,7 +68,7 @@ class Proxy:
 
     def is_serving(self):
         if any(process.poll() is not None for process in self.started):
-            raise SystemExit(f"{self.name} ended: {[process.args for process in self.started]}")
+            raise GaveUp(f"{self.name} ended: {[process.args for process in self.started]}")
         try:
             with urllib.request.urlopen(self.url(), timeout=2) as answer:
                 return len(answer.read()) == len(BODY)

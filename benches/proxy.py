@@ -50,6 +50,7 @@ def arguments():
     parser.add_argument("--faults", type=int, default=1, help="repetitions of kill and stop")
     parser.add_argument("--profile", type=pathlib.Path, help="directory for perf and strace of `cpu`")
     add_arguments(parser, "meshnode-proxy.csv")
+    parser.add_argument("--markdown", type=pathlib.Path, help="the table for a document")
     parser.add_argument("--json", type=pathlib.Path, help="default: as --csv, but .json")
     options = parser.parse_args()
     options.json = options.json or options.csv.with_suffix(".json")
@@ -74,30 +75,18 @@ def main():
         start_backend(processes, directory)
         processes.start([sys.executable, HERE / "backend.py", "--port", PYTHON_PORT], LOAD_CORE)
         run = Run(options, processes, directory, Proxies(processes, directory, binary), table)
-        failed = measure_all(run, options.only or PARTS)
+        for part in options.only or PARTS:
+            started = time.monotonic()
+            run.attempt(MEASURES[part], run)
+            run.say(f"{part} took {time.monotonic() - started:.0f} s")
     table.print()
     print(f"\nthe whole machine was busy {busy.share():.0%} of the time\n{machine()}")
-    about = {"machine": began, "busy": busy.share(), "versions": peers.versions(), "not_measured": failed}
+    about = {"machine": began, "busy": busy.share(), "versions": peers.versions(), "not_measured": run.not_measured}
     table.write(options.csv, options.json, {**about, "arguments": sys.argv[1:]})
-    if failed:
-        sys.exit(f"not measured: {failed}")
-
-
-def measure_all(run, parts):
-    """One part after another; one that cannot be measured is told, and does not take the others with it."""
-    failed = {}
-    for part in parts:
-        started = time.monotonic()
-        before = list(run.processes.running)
-        try:
-            MEASURES[part](run)
-        except SystemExit as problem:
-            failed[part] = str(problem)
-            run.say(f"{part} was not measured: {problem}")
-            for process in [process for process in run.processes.running if process not in before]:
-                run.processes.kill(process)
-        run.say(f"{part} took {time.monotonic() - started:.0f} s")
-    return failed
+    if options.markdown is not None:
+        table.write_markdown(options.markdown)
+    if run.not_measured:
+        sys.exit(f"not measured: {run.not_measured}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import collections
 import signal
 import time
 
+from bench import GaveUp
 from meshes import service
 from proxies import BACKEND_PORT, CLOSING_PORT, FAILING_PORT, PYTHON_PORT, requests_served
 from proxy_run import percentile
@@ -41,7 +42,7 @@ def fault(run, measure, number):
     mesh.stop()
     served = collections.Counter(request.worker for request in sent if request.due < at)
     if len(served) != REPLICAS:
-        raise SystemExit(f"{measure}: not all replicas had traffic before the fault: {served}")
+        raise GaveUp(f"{measure}: not all replicas had traffic before the fault: {served}")
     outcomes = collections.Counter(request.outcome for request in sent if request.failed)
     before = percentile([request.took for request in sent if request.due < at], 0.999)
     after = [request.took for request in sent if at <= request.due < at + WINDOW]

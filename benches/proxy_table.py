@@ -102,7 +102,8 @@ class Table:
         figure, peer = self.figure(row, row.ours), None
         if row.peer is not None:
             peer = self.figure(row, row.peer)
-        ratio = figure / peer if peer else None
+        # What a peer adds may vanish in the noise; then nothing is a multiple of it.
+        ratio = figure / peer if peer is not None and peer > 0 else None
         judged = figure if row.peer is None else ratio
         return {
             "row": row.label, "unit": row.unit, "part": row.part, "measure": row.measure, "system": row.ours,
@@ -113,20 +114,25 @@ class Table:
             "samples": len(self.values(row.measure, row.ours)), "digits": row.digits,
         }  # fmt: skip
 
-    def print(self):
-        head = ["measure: median (least to greatest)", "floor", "goal", "meshnode", "peer", "ratio", "met", "n"]
-        table = [head]
+    def lines(self):
+        """The table as text, the head first."""
+        yield ["measure: median (least to greatest)", "floor", "goal", "meshnode", "peer", "ratio", "met", "n"]
         for row in self.rows():
             show = lambda value: "never" if value == math.inf else f"{value:.{row['digits']}f}"
-            ours = f"{show(row['figure'])} ({show(row['least'])} to {show(row['greatest'])})"
-            peer = "-" if row["peer_figure"] is None else f"{show(row['peer_figure'])}"
+            ours = f"{show(row['figure'])} ({show(row['least'])} to {show(row['greatest'])}) {row['unit']}".strip()
+            peer = "-" if row["peer_figure"] is None else show(row["peer_figure"])
             ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}x"
-            ours = f"{ours} {row['unit']}".strip()
-            table.append(
-                [row["row"], row["floor"] or "-", row["goal"] or "-", ours, peer, ratio, row["met"], row["samples"]]
-            )
+            limits = [row["floor"] or "-", row["goal"] or "-"]
+            yield [row["row"], *limits, ours, peer, ratio, row["met"], str(row["samples"])]
+
+    def print(self):
         print()
-        print_table(table)
+        print_table(list(self.lines()))
+
+    def write_markdown(self, path):
+        """The table for a document."""
+        head, *rows = (f"| {' | '.join(cell.strip() for cell in line)} |\n" for line in self.lines())
+        path.write_text(head + "|---" * 8 + "|\n" + "".join(rows), encoding="utf-8")
 
     def write(self, csv_path, json_path, about):
         """Every measurement as CSV, and with the table as JSON."""

@@ -12,6 +12,7 @@ import os
 import re
 import resource
 import signal
+import socket
 import struct
 import time
 import urllib.parse
@@ -167,30 +168,36 @@ async def talk(options):
 
 async def listen(options):
     """Streams of events, each with the time when it was written: how late they were here, in microseconds."""
-    delays, together = [], [0, 0]
+    loop, delays, coalesced = asyncio.get_running_loop(), [], [0]
 
-    async def one(number):
-        reader, writer = await request(options.url[number % len(options.url)], number)
-        status, _ = await head_of(reader)
-        assert status == 200, status
-        rest = b""
-        while data := await reader.read(65536):
-            now = time.monotonic_ns()
-            rest += data
-            last = 0
-            for count, event in enumerate(EVENT.finditer(rest), 1):
-                delays.append((now - int(event[1])) // 1000)
-                last = event.end()
-                together[count > 1] += 1
-            rest = rest[last:]
-            if rest.endswith(b"0\r\n\r\n"):
-                break
-        writer.close()
+    async def open_stream(number):
+        parts = urllib.parse.urlsplit(options.url[number % len(options.url)])
+        connection = socket.create_connection((parts.hostname, parts.port))
+        connection.setblocking(False)
+        await loop.sock_sendall(connection, f"GET {parts.path}?{parts.query} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        ended, rest = loop.create_future(), bytearray()
+        loop.add_reader(connection, take, connection, ended, rest)
+        await ended
+        connection.close()
 
-    await asyncio.gather(*(one(number) for number in range(options.count)))
+    def take(connection, ended, rest):
+        data = connection.recv(65536)
+        now = time.monotonic_ns()
+        rest += data
+        last = 0
+        for count, event in enumerate(EVENT.finditer(rest)):
+            delays.append((now - int(event[1])) // 1000)
+            coalesced[0] += count > 0
+            last = event.end()
+        del rest[:last]
+        if not data or rest.endswith(b"0\r\n\r\n"):
+            loop.remove_reader(connection)
+            ended.set_result(None)
+
+    await asyncio.gather(*(open_stream(number) for number in range(options.count)))
     delays.sort()
     at = lambda share: delays[min(int(len(delays) * share), len(delays) - 1)]
-    said = {"events": len(delays), "p50": at(0.5), "p99": at(0.99), "p999": at(0.999), "coalesced": together[1]}
+    said = {"events": len(delays), "p50": at(0.5), "p99": at(0.99), "p999": at(0.999), "coalesced": coalesced[0]}
     print(json.dumps(said), flush=True)
 
 
