@@ -102,8 +102,8 @@ class Table:
         figure, peer = self.figure(row, row.ours), None
         if row.peer is not None:
             peer = self.figure(row, row.peer)
-        # What a peer adds may vanish in the noise; then nothing is a multiple of it.
-        ratio = figure / peer if peer is not None and peer > 0 else None
+        # What a proxy adds may vanish in the noise; then there is nothing to compare.
+        ratio = figure / peer if peer is not None and min(figure, peer) > 0 else None
         judged = figure if row.peer is None else ratio
         return {
             "row": row.label, "unit": row.unit, "part": row.part, "measure": row.measure, "system": row.ours,
