@@ -47,7 +47,7 @@ def arguments():
         "--for", dest="seconds", type=int, default=4, help="of one run, seconds; twice that for latency"
     )
     parser.add_argument("--rounds", type=int, default=3, help="each in the opposite order of the one before")
-    parser.add_argument("--faults", type=int, default=1, help="repetitions of kill and stop")
+    parser.add_argument("--faults", type=int, default=2, help="repetitions of kill and stop")
     parser.add_argument("--profile", type=pathlib.Path, help="directory for perf and strace of `cpu`")
     add_arguments(parser, "meshnode-proxy.csv")
     parser.add_argument("--markdown", type=pathlib.Path, help="the table for a document")
@@ -55,7 +55,7 @@ def arguments():
     options = parser.parse_args()
     options.json = options.json or options.csv.with_suffix(".json")
     if options.quick:
-        options.rounds, options.seconds = 1, 2
+        options.rounds, options.seconds, options.faults = 1, 2, 1
     return options
 
 
