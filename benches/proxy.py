@@ -68,7 +68,9 @@ def main():
     enter_own_network()
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-    began, busy, table = machine(), BusyMeter(), Table()
+    others = BusyMeter()
+    time.sleep(1)
+    began, busy, table = f"{machine()}, busy {others.share():.0%} before", BusyMeter(), Table()
     print(began, flush=True)
     with Processes() as processes, tempfile.TemporaryDirectory(prefix="meshnode-bench-") as directory:
         directory = pathlib.Path(directory)
