@@ -15,8 +15,10 @@ mod http1;
 mod inbound;
 mod ongoing;
 mod pace;
+mod reach;
 mod reply;
 mod resources;
+mod search;
 mod serve;
 mod slots;
 mod stream;
@@ -139,6 +141,7 @@ impl Proxy {
         proxy.shared.exit.configure(&services.borrow());
         tokio::spawn(proxy.clone().follow(views));
         tokio::spawn(proxy.clone().follow_services(services));
+        tokio::spawn(proxy.clone().follow_reach(proxy.shared.links.silent()));
         Ok(proxy)
     }
 
