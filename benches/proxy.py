@@ -77,18 +77,25 @@ def main():
         start_backend(processes, directory)
         processes.start([sys.executable, HERE / "backend.py", "--port", PYTHON_PORT], LOAD_CORE)
         run = Run(options, processes, directory, Proxies(processes, directory, binary), table)
-        for part in options.only or PARTS:
-            started = time.monotonic()
-            run.attempt(MEASURES[part], run)
-            run.say(f"{part} took {time.monotonic() - started:.0f} s")
-    table.print()
-    print(f"\nthe whole machine was busy {busy.share():.0%} of the time\n{machine()}")
-    about = {"machine": began, "busy": busy.share(), "versions": peers.versions(), "not_measured": run.not_measured}
-    table.write(options.csv, options.json, {**about, "arguments": sys.argv[1:]})
-    if options.markdown is not None:
-        table.write_markdown(options.markdown)
+        # Who ends the script in the middle has at least what was measured until then.
+        try:
+            for part in options.only or PARTS:
+                started = time.monotonic()
+                run.attempt(MEASURES[part], run)
+                run.say(f"{part} took {time.monotonic() - started:.0f} s")
+        finally:
+            report(options, table, {"machine": began, "busy": busy.share(), "not_measured": run.not_measured})
     if run.not_measured:
         sys.exit(f"not measured: {run.not_measured}")
+
+
+def report(options, table, about):
+    """The table, and the files."""
+    table.print()
+    print(f"\nthe whole machine was busy {about['busy']:.0%} of the time\n{machine()}")
+    table.write(options.csv, options.json, {**about, "versions": peers.versions(), "arguments": sys.argv[1:]})
+    if options.markdown is not None:
+        table.write_markdown(options.markdown)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from typing import NamedTuple
 
 from bench import BusyMeter, GaveUp, cpu_seconds, memory_mib
@@ -58,8 +59,10 @@ class Run:
         before = list(self.processes.running)
         try:
             measure(*words)
-        except (GaveUp, subprocess.TimeoutExpired) as problem:
-            self.not_measured.append(str(problem))
+        except (GaveUp, Exception) as problem:
+            if not isinstance(problem, GaveUp):
+                traceback.print_exc()
+            self.not_measured.append(repr(problem))
             self.say(f"not measured: {problem}")
             for process in [process for process in self.processes.running if process not in before]:
                 self.processes.kill(process)
