@@ -20,6 +20,7 @@ mod retry;
 mod select;
 mod selector;
 mod split;
+mod standing;
 mod success;
 mod summary;
 mod table;
@@ -46,6 +47,7 @@ pub use reason::Reason;
 pub use request::{Ask, EndpointKey, ExitLoad, Need, Outcome, Pick, Refusal, Ticket, Tried};
 pub use retry::{MAX_ATTEMPTS, Phase, Retry};
 pub use selector::{InstanceVersion, InvalidSelector, Selector};
+pub use standing::Standing;
 pub use summary::{ServiceSummary, ServicesSummary};
 pub use unavailable::{RefusedInstance, Unavailable};
 
@@ -140,7 +142,8 @@ impl Router {
             | Outcome::Refused(_)
             | Outcome::Timeout
             | Outcome::Broken
-            | Outcome::Cancelled => None,
+            | Outcome::Cancelled
+            | Outcome::Silent => None,
         };
         let (fleet, position) = self.attempted(pick)?;
         let endpoint = &mut fleet.endpoints[position];
@@ -162,6 +165,7 @@ impl Router {
                 let cost = now.since(attempt.started).clamp(FAILURE_COST, MAX_FAILURE_COST);
                 noted(pick, fleet.failed(position, attempt, cost, now))
             }
+            Outcome::Silent => None,
             Outcome::Cancelled => {
                 if !attempt.answered {
                     endpoint.latency.observe_at_least(now.since(attempt.started), now);
@@ -223,6 +227,11 @@ impl Router {
     /// What is offered, for front ends that adapt.
     pub fn services(&self) -> ServicesSummary {
         ServicesSummary::of(&self.table)
+    }
+
+    /// What is held of every instance.
+    pub fn standings(&self, now: Instant) -> Vec<Standing> {
+        Standing::of_all(&self.table, now)
     }
 
     /// One line that says why `pick` was made, for `x-mesh-explain`. Call it before `begin`.

@@ -83,7 +83,7 @@ impl Proxy {
         let repeatable = is_repeatable(&head.method, &head.headers);
         let (upload, answers) = match on_upgrade {
             Some(on_upgrade) => {
-                let (sends, answers) = client_side(on_upgrade);
+                let (sends, answers) = client_side(on_upgrade, shared.drain.parting.clone());
                 (Upload::stream(sends.boxed_unsync()), Some(answers))
             }
             None => {
@@ -107,7 +107,7 @@ impl Proxy {
             shared,
             ask: wishes.ask(target.name.as_str(), grpc),
             explain: wishes.explain,
-            outbound: Outbound { head, tunnel },
+            outbound: Outbound { head, tunnel: tunnel.then(|| shared.drain.parting.clone()) },
             upload,
             progress,
             presence,
@@ -117,7 +117,7 @@ impl Proxy {
             trace,
         };
         Ok(match search.run().await {
-            Ok(found) => deliver(shared, started, found, answers),
+            Ok(found) => deliver(shared, started, found, search.progress, answers),
             Err(response) => *response,
         })
     }
@@ -160,6 +160,7 @@ fn deliver(
     shared: &Arc<Shared>,
     started: Instant,
     found: Found,
+    progress: Progress,
     tunnel: Option<oneshot::Sender<ProxyBody>>,
 ) -> Response<ProxyBody> {
     let Found { answer: Answer { mut response, load, place }, mut ongoing, explanation, attempts } = found;
@@ -179,8 +180,9 @@ fn deliver(
     let idle = if switched { Duration::ZERO } else { timeouts.idle };
     // A tunnel outlives the answer that opened it.
     let tunnelling = switched.then(|| Active::begin(shared));
-    let on_end = move |end, _| {
+    let on_end = move |end, sent| {
         drop((tunnelling, place));
+        ongoing.moved(progress.received(), sent);
         ongoing.finish(match end {
             End::Complete => Outcome::Answered { status: status.as_u16(), first_byte },
             End::Broken => Outcome::Broken,

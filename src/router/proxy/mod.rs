@@ -5,16 +5,20 @@ mod attempt;
 mod backend;
 mod body;
 mod client_io;
+mod connection;
 mod dial;
+mod drain;
 mod edge;
 mod entry;
 mod exit;
+mod frames;
 mod front;
 mod headers;
 mod http1;
 mod inbound;
 mod ongoing;
 mod pace;
+mod places;
 mod reach;
 mod reply;
 mod resources;
@@ -29,6 +33,8 @@ mod tests;
 mod trace;
 mod tunnel;
 mod upload;
+mod visit;
+mod way;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -38,11 +44,12 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use crate::clock::Clock;
 use crate::entropy;
 use crate::id::{NodeId, ServiceName};
-use crate::metrics::Metrics;
-use crate::router::Router;
+use crate::metrics::{Metrics, Occupancy};
+use crate::router::{Router, Standing};
 use crate::transport::Links;
 use crate::view::View;
 use backend::locked;
+use drain::Drain;
 use exit::Exit;
 
 pub use access_log::AccessLog;
@@ -66,6 +73,8 @@ pub struct ProxyConfig {
     pub max_connections: usize,
     /// Requests at the same time for the services of this node, all together; 0 is no limit.
     pub max_in_flight: u32,
+    /// Connections of one client at the same time, at each listener.
+    pub max_connections_per_client: usize,
 }
 
 /// What the proxy hears from the rest of the node.
@@ -104,6 +113,7 @@ struct Shared {
     replays: Arc<Semaphore>,
     active: AtomicUsize,
     idle: Notify,
+    drain: Drain,
 }
 
 impl Proxy {
@@ -128,6 +138,7 @@ impl Proxy {
             replays: Arc::new(Semaphore::new(upload::REPLAY_TOTAL)),
             active: AtomicUsize::new(0),
             idle: Notify::new(),
+            drain: Drain::default(),
             config,
             clock,
             views: views.clone(),
@@ -169,20 +180,19 @@ impl Proxy {
         self.shared.active.load(Ordering::Relaxed)
     }
 
-    /// Waits until no request is under way.
-    pub async fn drained(&self) {
-        loop {
-            let idle = self.shared.idle.notified();
-            if self.in_flight() == 0 {
-                return;
-            }
-            idle.await;
-        }
-    }
-
     /// Whether two members have different routes of the same highest revision.
     pub fn route_conflict(&self, service: &str) -> bool {
         locked(&self.shared.router).route_conflict(service)
+    }
+
+    /// What the router holds of every instance.
+    pub fn standings(&self) -> Vec<Standing> {
+        locked(&self.shared.router).standings(self.shared.clock.now())
+    }
+
+    /// What each service of this node has to do.
+    pub fn occupancy(&self) -> Vec<Occupancy> {
+        self.shared.exit.occupancy()
     }
 
     /// Opens the access log's file again.

@@ -122,6 +122,7 @@ impl Search<'_> {
                 }
                 Event::Silent(index) => {
                     tries.running[index].is_silent = true;
+                    tries.running[index].ongoing.fell_silent();
                     self.may_go_on(&tries, tries.running[index].step)
                 }
                 Event::Slow => {

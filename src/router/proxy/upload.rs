@@ -47,7 +47,7 @@ pub(super) enum Upload {
 pub(super) struct Progress {
     clock: Clock,
     state: Arc<State>,
-    received: Option<Received>,
+    log: Option<Received>,
 }
 
 #[derive(Debug)]
@@ -56,6 +56,7 @@ struct State {
     fault: AtomicU8,
     /// Nobody reads the client's body, though it goes on.
     is_held_back: AtomicBool,
+    received: AtomicU64,
 }
 
 /// Another attempt has the body.
@@ -68,14 +69,15 @@ const STALLED: u8 = 2;
 const BROKEN: u8 = 3;
 
 impl Progress {
-    /// Of a request that began at `started`.
-    pub(super) fn new(clock: Clock, started: Instant, received: Option<Received>) -> Self {
+    /// Of a request that began at `started`; `log` counts its bytes too.
+    pub(super) fn new(clock: Clock, started: Instant, log: Option<Received>) -> Self {
         let state = State {
             last: AtomicU64::new(started.as_nanos()),
             fault: AtomicU8::new(FINE),
             is_held_back: AtomicBool::new(false),
+            received: AtomicU64::new(0),
         };
-        Self { clock, state: Arc::new(state), received }
+        Self { clock, state: Arc::new(state), log }
     }
 
     fn moved(&self) {
@@ -94,6 +96,18 @@ impl Progress {
 
     fn hold_back(&self, is_held_back: bool) {
         self.state.is_held_back.store(is_held_back, Ordering::Relaxed);
+    }
+
+    /// The bytes of the client's body that came in so far.
+    pub(super) fn received(&self) -> u64 {
+        self.state.received.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, bytes: usize) {
+        self.state.received.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Some(log) = &self.log {
+            log.add(bytes);
+        }
     }
 
     /// What the client did wrong, if it is to blame.
@@ -230,8 +244,8 @@ impl Body for Counted {
         self.progress.hold_back(matches!(polled, Poll::Ready(Some(Ok(_)))));
         let frame = ready!(polled);
         self.progress.moved();
-        if let (Some(Ok(piece)), Some(received)) = (&frame, &self.progress.received) {
-            received.add(piece.data_ref().map_or(0, Bytes::len));
+        if let Some(Ok(piece)) = &frame {
+            self.progress.count(piece.data_ref().map_or(0, Bytes::len));
         }
         if let Some(Ok(piece)) = &frame
             && let (Some(data), Some(left)) = (piece.data_ref(), self.left)

@@ -7,6 +7,7 @@ mod failover;
 mod forwarding;
 mod harness;
 mod leaving;
+mod saturation;
 mod silence;
 mod streaming;
 mod tracing;
