@@ -54,14 +54,15 @@ impl Tracing {
             }
         }
         context::inject(request.headers_mut(), span.span_context());
-        RequestSpan { span, answered: false }
+        RequestSpan { span: Box::new(span), answered: false }
     }
 }
 
 /// A request, from its head to its answer's end. Dropped before an answer, it was cancelled.
 #[derive(Debug)]
 pub(in crate::router::proxy) struct RequestSpan {
-    span: Span,
+    // Boxed, as it would make the futures of all requests larger, traced or not.
+    span: Box<Span>,
     answered: bool,
 }
 
@@ -145,14 +146,14 @@ impl Parent {
             span.set_attributes(of_attempt(pick, number, head));
         }
         context::inject(&mut head.headers, span.span_context());
-        AttemptSpan { span }
+        AttemptSpan { span: Box::new(span) }
     }
 }
 
 /// One attempt at one instance, until its answer has ended.
 #[derive(Debug)]
 pub(in crate::router::proxy) struct AttemptSpan {
-    span: Span,
+    span: Box<Span>,
 }
 
 impl AttemptSpan {
