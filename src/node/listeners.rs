@@ -93,9 +93,10 @@ impl Listeners {
             tasks.spawn(admin::serve(metrics, admin::metrics_router(state.clone()), stop.clone()));
         }
         tasks.spawn(admin::serve(self.admin, admin::router(state), stop.clone()));
-        tasks.spawn(proxy.clone().serve_ingress(self.ingress, self.tls.clone(), stop.clone()));
+        let closing = proxy.closing();
+        tasks.spawn(proxy.clone().serve_ingress(self.ingress, self.tls.clone(), closing.clone()));
         if let Some((listener, secrets)) = self.edge {
-            tasks.spawn(proxy.clone().serve_edge(listener, self.tls, secrets, Some(reads), stop.clone()));
+            tasks.spawn(proxy.clone().serve_edge(listener, self.tls, secrets, Some(reads), closing.clone()));
         }
     }
 }

@@ -142,6 +142,7 @@ pub async fn run(
             }
         }
     }
+    node.proxy.close();
     // Tasks that bring their results to the loop end when nobody takes these any more.
     let tracing = node.tracing.take();
     drop(node);

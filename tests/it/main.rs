@@ -12,6 +12,7 @@ mod leave;
 mod metrics;
 mod pause;
 mod reload;
+mod rolling;
 mod rotation;
 mod routing;
 mod silence;

@@ -215,7 +215,7 @@ impl<'a> Attempt<'a> {
         if waits {
             head.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
         }
-        if self.outbound.tunnel {
+        if self.outbound.tunnel.is_some() {
             head.headers.insert(headers::TUNNEL, HeaderValue::from_static("websocket"));
         }
         Request::from_parts(head, ())

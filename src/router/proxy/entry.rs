@@ -81,7 +81,7 @@ impl Proxy {
         let repeatable = is_repeatable(&head.method, &head.headers);
         let (upload, answers) = match on_upgrade {
             Some(on_upgrade) => {
-                let (sends, answers) = client_side(on_upgrade);
+                let (sends, answers) = client_side(on_upgrade, shared.drain.parting.clone());
                 (Upload::stream(sends.boxed_unsync()), Some(answers))
             }
             None => {
@@ -105,7 +105,7 @@ impl Proxy {
             shared,
             ask: wishes.ask(target.name.as_str(), grpc),
             explain: wishes.explain,
-            outbound: Outbound { head, tunnel },
+            outbound: Outbound { head, tunnel: tunnel.then(|| shared.drain.parting.clone()) },
             upload,
             progress,
             started,

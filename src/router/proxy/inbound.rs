@@ -49,7 +49,7 @@ impl Proxy {
                         if expected && is_empty(request.headers()) {
                             meant(&mut request).await?;
                         }
-                        Some(forward(admitted, request).await)
+                        Some(self.forward(admitted, request).await)
                     } => match answer {
                         Some(answer) => answer,
                         None => return,
@@ -92,6 +92,20 @@ impl Proxy {
         let name = name.ok_or_else(|| Failure::bad_request("the request names no service"))?;
         self.shared.exit.admit(name).await.map_err(refusal)
     }
+
+    async fn forward(&self, admitted: Admitted, request: Request<RecvStream>) -> Response<ProxyBody> {
+        let (mut head, recv) = request.into_parts();
+        let tunnel = head.headers.contains_key(headers::TUNNEL).then(|| self.shared.drain.parting.clone());
+        headers::strip_hop_by_hop(&mut head.headers);
+        headers::strip_mesh(&mut head.headers);
+        head.headers.remove(EXPECT);
+        head.extensions.clear();
+        let body = (!recv.is_end_stream()).then(|| StreamBody::new(recv).boxed_unsync());
+        match admitted.send(&Outbound { head, tunnel }, body).await {
+            Ok(response) => response,
+            Err(broken) => broken_answer(&broken).into_response(false),
+        }
+    }
 }
 
 /// The request is surely not started, and may go elsewhere.
@@ -124,20 +138,6 @@ fn is_empty(headers: &HeaderMap) -> bool {
 async fn meant(request: &mut Request<RecvStream>) -> Option<()> {
     let end = poll_fn(|cx| request.body_mut().poll_data(cx)).await;
     end.is_none_or(|data| data.is_ok_and(|data| data.is_empty())).then_some(())
-}
-
-async fn forward(admitted: Admitted, request: Request<RecvStream>) -> Response<ProxyBody> {
-    let (mut head, recv) = request.into_parts();
-    let tunnel = head.headers.contains_key(headers::TUNNEL);
-    headers::strip_hop_by_hop(&mut head.headers);
-    headers::strip_mesh(&mut head.headers);
-    head.headers.remove(EXPECT);
-    head.extensions.clear();
-    let body = (!recv.is_end_stream()).then(|| StreamBody::new(recv).boxed_unsync());
-    match admitted.send(&Outbound { head, tunnel }, body).await {
-        Ok(response) => response,
-        Err(broken) => broken_answer(&broken).into_response(false),
-    }
 }
 
 /// What the caller is told when a service broke after the request was given to it.

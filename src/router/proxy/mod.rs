@@ -5,16 +5,20 @@ mod attempt;
 mod backend;
 mod body;
 mod client_io;
+mod connection;
 mod dial;
+mod drain;
 mod edge;
 mod entry;
 mod exit;
+mod frames;
 mod front;
 mod headers;
 mod http1;
 mod inbound;
 mod ongoing;
 mod pace;
+mod places;
 mod reach;
 mod reply;
 mod resources;
@@ -28,6 +32,8 @@ mod tests;
 mod trace;
 mod tunnel;
 mod upload;
+mod visit;
+mod way;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -42,6 +48,7 @@ use crate::router::{Router, Standing};
 use crate::transport::Links;
 use crate::view::View;
 use backend::locked;
+use drain::Drain;
 use exit::Exit;
 
 pub use access_log::AccessLog;
@@ -65,6 +72,8 @@ pub struct ProxyConfig {
     pub max_connections: usize,
     /// Requests at the same time for the services of this node, all together; 0 is no limit.
     pub max_in_flight: u32,
+    /// Connections of one client at the same time, at each listener.
+    pub max_connections_per_client: usize,
 }
 
 /// What the proxy hears from the rest of the node.
@@ -103,6 +112,7 @@ struct Shared {
     replays: Arc<Semaphore>,
     active: AtomicUsize,
     idle: Notify,
+    drain: Drain,
 }
 
 impl Proxy {
@@ -127,6 +137,7 @@ impl Proxy {
             replays: Arc::new(Semaphore::new(upload::REPLAY_TOTAL)),
             active: AtomicUsize::new(0),
             idle: Notify::new(),
+            drain: Drain::default(),
             config,
             clock,
             views: views.clone(),
@@ -166,17 +177,6 @@ impl Proxy {
     /// Requests that are under way, those for other entries included.
     pub fn in_flight(&self) -> usize {
         self.shared.active.load(Ordering::Relaxed)
-    }
-
-    /// Waits until no request is under way.
-    pub async fn drained(&self) {
-        loop {
-            let idle = self.shared.idle.notified();
-            if self.in_flight() == 0 {
-                return;
-            }
-            idle.await;
-        }
     }
 
     /// Whether two members have different routes of the same highest revision.
