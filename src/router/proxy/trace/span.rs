@@ -86,9 +86,10 @@ impl RequestSpan {
         if let Some(attempts) = text(headers::ATTEMPTS).and_then(|attempts| attempts.parse::<i64>().ok()) {
             self.span.set_attribute(KeyValue::new("mesh.attempts", attempts));
         }
-        if status.is_server_error() {
-            let reason = text(headers::ERROR).unwrap_or(status.as_str());
-            fail(&mut self.span, reason.to_owned());
+        let reason = text(headers::ERROR);
+        // gRPC is told of failures with status 200.
+        if status.is_server_error() || status.is_success() && reason.is_some() {
+            fail(&mut self.span, reason.unwrap_or(status.as_str()).to_owned());
         }
     }
 
