@@ -44,6 +44,8 @@ pub struct Metrics {
     pub retries: Family<ServiceLabels, Counter>,
     /// Instances that the outlier detection took out, by service and instance.
     pub ejections: Family<InstanceLabels, Counter>,
+    /// Services of which members have different routes of the same highest revision.
+    pub route_conflicts: Gauge,
     /// Members by status.
     pub members: Family<StatusLabels, Gauge>,
     /// Datagrams by direction (`sent`, `received`; `dropped` ones should have been sent, and were not).
@@ -110,6 +112,7 @@ impl Metrics {
             in_flight: Family::default(),
             retries: Family::default(),
             ejections: Family::default(),
+            route_conflicts: Gauge::default(),
             members: Family::default(),
             datagrams: Family::default(),
             datagram_bytes: Family::default(),
@@ -151,6 +154,7 @@ impl Metrics {
         );
         r.register("retries", "Attempts after a failed one", self.retries.clone());
         r.register("ejections", "Instances taken out by outlier detection", self.ejections.clone());
+        r.register("route_conflicts", "Services with contradicting routes", self.route_conflicts.clone());
         r.register("members", "Members by status", self.members.clone());
         r.register("datagrams", "Datagrams by direction", self.datagrams.clone());
         r.register("datagram_bytes", "Bytes of datagrams by direction", self.datagram_bytes.clone());

@@ -12,6 +12,7 @@ mod leave;
 mod pause;
 mod reload;
 mod rotation;
+mod routes;
 mod routing;
 mod silence;
 mod store;
