@@ -180,7 +180,8 @@ impl Endpoint {
         match self.refusal_at(now) {
             Some(Refusal::Draining) => Some(Reason::Draining),
             Some(Refusal::NoRoute) => Some(Reason::NoRoute),
-            Some(Refusal::Saturated) | None => self.is_full().then_some(Reason::Saturated),
+            // What has no place may have one in a moment: its exit decides.
+            Some(Refusal::Saturated) | None => None,
         }
     }
 
@@ -277,11 +278,6 @@ impl Endpoint {
 
     fn refusal_at(&self, now: Instant) -> Option<Refusal> {
         self.refusal.filter(|(_, until)| now < *until).map(|(refusal, _)| refusal)
-    }
-
-    /// This entry alone gives it as much as it takes.
-    fn is_full(&self) -> bool {
-        self.service.max_in_flight > 0 && self.own() >= self.service.max_in_flight
     }
 
     /// As far as is known, it would refuse.
