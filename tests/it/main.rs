@@ -15,6 +15,7 @@ mod pause;
 mod reload;
 mod rolling;
 mod rotation;
+mod routes;
 mod routing;
 mod silence;
 mod store;
