@@ -93,6 +93,13 @@ impl Config {
             max_header: l.value("max-header", |s| &s.max_header, MAX_HEADER, max_header, 64 << 10)?,
             max_connections: l.value("max-connections", |s| &s.max_connections, COUNT, count, 8192)?,
             max_in_flight: l.value("max-in-flight", |s| &s.max_in_flight, IN_FLIGHT, in_flight, 4096)?,
+            max_connections_per_client: l.value(
+                "max-connections-per-client",
+                |s| &s.max_connections_per_client,
+                COUNT,
+                count,
+                1024,
+            )?,
             access_log: l.optional(
                 "access-log",
                 |s| &s.access_log,

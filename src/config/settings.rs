@@ -118,6 +118,10 @@ pub struct Settings {
     /// Requests that all services of this node together work on; 0 is no limit [default: 4096]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub max_in_flight: Option<Setting>,
+    /// Connections of one client address (of one /64 for IPv6) at each listener; those from this machine are not counted
+    /// [default: 1024]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub max_connections_per_client: Option<Setting>,
     /// One JSON line a request, to a file, or to standard error with `-`
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub access_log: Option<Setting>,

@@ -10,6 +10,7 @@ use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval, sleep_u
 use tokio_util::task::TaskTracker;
 
 use super::address::Address;
+use super::certificate::Certificate;
 use super::datadir::DataDir;
 use super::local_services::LocalServices;
 use super::published::Published;
@@ -31,8 +32,11 @@ const DATAGRAMS_PER_TURN: usize = 64;
 /// The view's times and loads, and the live summary, are brought up to date this often.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// Others hear within this time that a node drains, and stop sending.
+/// Others hear within this time that a node drains, and stop sending; until then it takes what they send.
 const DRAIN_NOTICE: Duration = Duration::from_millis(250);
+
+/// For the goodbyes of what is still open at the end of the drain.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// Epochs are made from clocks, which may be wrong, but an epoch near the end of all numbers would be this node's last.
 const MAX_EPOCH_AHEAD: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -41,9 +45,17 @@ const MAX_EPOCH_AHEAD: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Leaving {
     No,
-    /// It waits for its requests to finish, from the first moment until the second at most.
-    Draining {
+    /// The others are told. From the first moment on it takes nothing new, and waits until the second at most.
+    Announced {
         from: TokioInstant,
+        until: TokioInstant,
+    },
+    /// It waits for its requests to finish.
+    Draining {
+        until: TokioInstant,
+    },
+    /// It says goodbye to those that do not.
+    Parting {
         until: TokioInstant,
     },
     /// It tells the others.
@@ -89,6 +101,7 @@ pub(super) struct Node {
     pub(super) asked: BTreeMap<RequestId, oneshot::Sender<Vec<u8>>>,
     pub(super) last_asked: u64,
     pub(super) tracing: Option<Tracing>,
+    pub(super) certificate: Option<Arc<Certificate>>,
     pub(super) tasks: TaskTracker,
     pub(super) leaving: Leaving,
 }
@@ -123,7 +136,7 @@ impl Node {
     async fn wait(&mut self, refresh: &mut tokio::time::Interval) -> Wake {
         let deadline = self.deadline();
         let drained = self.proxy.clone();
-        let is_draining = matches!(self.leaving, Leaving::Draining { from, .. } if from <= now());
+        let is_draining = matches!(self.leaving, Leaving::Draining { .. } | Leaving::Parting { .. });
         tokio::select! {
             Some(received) = self.inbox.datagrams.recv() => Wake::Datagram(received),
             Some(request) = self.inbox.requests.recv() => Wake::Request(request),
@@ -210,8 +223,8 @@ impl Node {
         let mesh = self.mesh.poll_timeout().map(|at| TokioInstant::from_std(self.clock.at(at)));
         let view = self.is_view_stale().then(|| self.published.next_at());
         let leave = match self.leaving {
-            Leaving::Draining { from, .. } if from > now() => Some(from),
-            Leaving::Draining { until, .. } => Some(until),
+            Leaving::Announced { from, .. } => Some(from),
+            Leaving::Draining { until } | Leaving::Parting { until } => Some(until),
             Leaving::No | Leaving::Told | Leaving::Done => None,
         };
         [mesh, view, leave].into_iter().flatten().min().unwrap_or_else(|| now() + REFRESH)
@@ -243,19 +256,37 @@ impl Node {
                 tracing::info!(why, timeout = ?self.config.drain_timeout, "draining");
                 let from = now() + DRAIN_NOTICE;
                 let until = now() + self.config.drain_timeout.max(DRAIN_NOTICE);
-                self.leaving = Leaving::Draining { from, until };
+                self.leaving = Leaving::Announced { from, until };
                 self.feed(Input::Local(LocalChange::Draining));
             }
-            Leaving::Draining { from, .. } => self.leaving = Leaving::Draining { from, until: from },
+            Leaving::Announced { from, .. } => self.leaving = Leaving::Announced { from, until: from },
+            Leaving::Draining { .. } => self.leaving = Leaving::Draining { until: now() },
+            Leaving::Parting { .. } => self.leaving = Leaving::Parting { until: now() },
             Leaving::Told | Leaving::Done => self.leaving = Leaving::Done,
         }
         self.publish_if_due();
     }
 
     fn advance_leave(&mut self) {
-        let Leaving::Draining { from, until } = self.leaving else { return };
-        let is_idle = self.proxy.in_flight() == 0;
-        if from <= now() && (is_idle || until <= now()) {
+        let now = now();
+        if let Leaving::Announced { from, until } = self.leaving
+            && from <= now
+        {
+            self.proxy.close();
+            self.leaving = Leaving::Draining { until };
+        }
+        if let Leaving::Draining { until } = self.leaving
+            && until <= now
+        {
+            self.proxy.part();
+            self.leaving = Leaving::Parting { until: now + PARTING };
+        }
+        let is_over = match self.leaving {
+            Leaving::Draining { .. } => self.proxy.is_drained(),
+            Leaving::Parting { until } => until <= now || self.proxy.is_drained(),
+            Leaving::No | Leaving::Announced { .. } | Leaving::Told | Leaving::Done => false,
+        };
+        if is_over {
             tracing::info!(in_flight = self.proxy.in_flight(), "leaving");
             self.leaving = Leaving::Told;
             self.feed(Input::Leave);

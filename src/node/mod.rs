@@ -5,6 +5,7 @@ pub mod machine;
 
 mod address;
 mod assembly;
+mod certificate;
 mod effects;
 mod event_loop;
 mod listeners;
@@ -137,9 +138,11 @@ pub async fn run(
                     Err(error) => tracing::error!(%error, "the configuration was not reloaded"),
                 }
                 node.reload_cluster_keys();
+                node.reload_certificate();
             }
         }
     }
+    node.proxy.close();
     // Tasks that bring their results to the loop end when nobody takes these any more.
     let tracing = node.tracing.take();
     drop(node);

@@ -6,8 +6,8 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use h2::RecvStream;
 use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -97,9 +97,12 @@ impl Server {
         }
         connection.graceful_shutdown();
         let last_streams = async {
-            while let Ok(Some(Ok(_refused))) =
+            while let Ok(Some(Ok((_request, mut respond)))) =
                 poll_fn(|cx| cork.poll(cx, |cx| connection.poll_accept(cx))).await
-            {}
+            {
+                // Surely not started, so whoever asks may go elsewhere.
+                respond.send_reset(Reason::REFUSED_STREAM);
+            }
         };
         if timeout(CLOSING_TIMEOUT, last_streams).await.is_err() {
             trace!(%peer, "a link was cut, because its streams did not end");

@@ -10,6 +10,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::backend::Backend;
 use super::body::{ProxyBody, Watched, empty};
@@ -17,10 +18,12 @@ use super::dial::{ConnectFailure, Connection, Dialler};
 use super::http1::{AnswerBody, Http1};
 use super::slots::{Slot, Slots};
 use super::tunnel::TunnelBody;
+use super::way::Toward;
 use super::{headers, stream};
 use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::id::ServiceName;
+use crate::metrics::Occupancy;
 use crate::router::Reason;
 use crate::time::Duration;
 
@@ -43,8 +46,8 @@ pub(super) struct Exit {
 pub(super) struct Outbound {
     /// Method, URI and headers.
     pub(super) head: Parts,
-    /// The request asks for a WebSocket.
-    pub(super) tunnel: bool,
+    /// The request asks for a WebSocket, which is told to end when this is cancelled.
+    pub(super) tunnel: Option<CancellationToken>,
 }
 
 /// The service broke before it answered.
@@ -118,6 +121,17 @@ impl Exit {
         }
     }
 
+    /// What each service has to do.
+    pub(super) fn occupancy(&self) -> Vec<Occupancy> {
+        let backends = self.backends.load();
+        let occupancy = |(service, backend): (&ServiceName, &Arc<Backend>)| Occupancy {
+            service: service.clone(),
+            in_flight: backend.in_flight(),
+            waiting: backend.waiting(),
+        };
+        backends.iter().map(occupancy).collect()
+    }
+
     /// Requests that the service works on.
     pub(super) fn in_flight(&self, name: &ServiceName) -> u32 {
         self.backends.load().get(name).map_or(0, |backend| backend.in_flight())
@@ -142,14 +156,17 @@ impl Admitted {
         body: Option<ProxyBody>,
     ) -> Result<Response<ProxyBody>, Broken> {
         let Self { connection, places, backend } = self;
-        let tunnel = outbound.tunnel;
+        let is_tunnel = outbound.tunnel.is_some();
         let response = match connection {
             Connection::Http1(connection) => {
                 let head = http1_head(&backend, outbound)?;
                 let exchange = Exchange { connection, places, backend };
-                if tunnel { exchange.switch(head, body).await? } else { exchange.send(head, body).await? }
+                match &outbound.tunnel {
+                    Some(parting) => exchange.switch(head, body, parting.clone()).await?,
+                    None => exchange.send(head, body).await?,
+                }
             }
-            Connection::Http2(_) if tunnel => return Err(Broken::Unfit),
+            Connection::Http2(_) if is_tunnel => return Err(Broken::Unfit),
             Connection::Http2(mut sender) => {
                 let mut head = outbound.head.clone();
                 head.uri = absolute(host(&backend, outbound)?, path(&backend, outbound)?)?;
@@ -185,7 +202,7 @@ fn http1_head(backend: &Backend, outbound: &Outbound) -> Result<Parts, Broken> {
     head.version = Version::HTTP_11;
     let host = host(backend, outbound)?;
     head.headers.insert(HOST, HeaderValue::from_str(host.as_str()).map_err(|_| Broken::Unfit)?);
-    if outbound.tunnel {
+    if outbound.tunnel.is_some() {
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
@@ -234,6 +251,7 @@ impl Exchange {
         mut self,
         head: Parts,
         into_tunnel: Option<ProxyBody>,
+        parting: CancellationToken,
     ) -> Result<Response<ProxyBody>, Broken> {
         let mut response = self.answer(head, None).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -241,9 +259,10 @@ impl Exchange {
             let close = move |connection: Http1| drop((connection, places));
             return Ok(response.map(|incoming| AnswerBody::new(incoming, connection, close).boxed_unsync()));
         }
-        let incoming = into_tunnel.ok_or(Broken::Switched)?;
+        let switched = headers::wants_websocket(response.headers());
+        let incoming = into_tunnel.filter(|_| switched).ok_or(Broken::Switched)?;
         let upgraded = self.connection.upgrade(&mut response).await?;
-        let tunnel = TunnelBody::new(upgraded, incoming).boxed_unsync();
+        let tunnel = TunnelBody::new(upgraded, incoming, Toward::Service, parting).boxed_unsync();
         let held = self;
         let body = Watched::new(tunnel, Duration::ZERO, None, move |_, _| drop(held)).boxed_unsync();
         Ok(response.map(|_| body))

@@ -36,6 +36,16 @@ pub(super) enum Kind {
     Edge { secrets: EdgeSecrets, admin: Option<AdminReads> },
 }
 
+impl Kind {
+    /// The listener's name in the metrics.
+    pub(super) const fn listener(&self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Edge { .. } => "edge",
+        }
+    }
+}
+
 /// One listener.
 #[derive(Debug, Clone)]
 pub(super) struct Front {

@@ -5,18 +5,24 @@ mod attempt;
 mod backend;
 mod body;
 mod client_io;
+mod connection;
 mod dial;
+mod drain;
 mod edge;
 mod entry;
 mod exit;
+mod frames;
 mod front;
 mod headers;
 mod http1;
 mod inbound;
 mod ongoing;
 mod pace;
+mod places;
+mod reach;
 mod reply;
 mod resources;
+mod search;
 mod serve;
 mod slots;
 mod stream;
@@ -26,6 +32,8 @@ mod tests;
 mod trace;
 mod tunnel;
 mod upload;
+mod visit;
+mod way;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -35,11 +43,12 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use crate::clock::Clock;
 use crate::entropy;
 use crate::id::{NodeId, ServiceName};
-use crate::metrics::Metrics;
-use crate::router::Router;
+use crate::metrics::{Metrics, Occupancy};
+use crate::router::{Router, Standing};
 use crate::transport::Links;
 use crate::view::View;
 use backend::locked;
+use drain::Drain;
 use exit::Exit;
 
 pub use access_log::AccessLog;
@@ -63,6 +72,8 @@ pub struct ProxyConfig {
     pub max_connections: usize,
     /// Requests at the same time for the services of this node, all together; 0 is no limit.
     pub max_in_flight: u32,
+    /// Connections of one client at the same time, at each listener.
+    pub max_connections_per_client: usize,
 }
 
 /// What the proxy hears from the rest of the node.
@@ -101,6 +112,7 @@ struct Shared {
     replays: Arc<Semaphore>,
     active: AtomicUsize,
     idle: Notify,
+    drain: Drain,
 }
 
 impl Proxy {
@@ -125,6 +137,7 @@ impl Proxy {
             replays: Arc::new(Semaphore::new(upload::REPLAY_TOTAL)),
             active: AtomicUsize::new(0),
             idle: Notify::new(),
+            drain: Drain::default(),
             config,
             clock,
             views: views.clone(),
@@ -139,6 +152,7 @@ impl Proxy {
         proxy.shared.exit.configure(&services.borrow());
         tokio::spawn(proxy.clone().follow(views));
         tokio::spawn(proxy.clone().follow_services(services));
+        tokio::spawn(proxy.clone().follow_reach(proxy.shared.links.silent()));
         Ok(proxy)
     }
 
@@ -165,20 +179,19 @@ impl Proxy {
         self.shared.active.load(Ordering::Relaxed)
     }
 
-    /// Waits until no request is under way.
-    pub async fn drained(&self) {
-        loop {
-            let idle = self.shared.idle.notified();
-            if self.in_flight() == 0 {
-                return;
-            }
-            idle.await;
-        }
-    }
-
     /// Whether two members have different routes of the same highest revision.
     pub fn route_conflict(&self, service: &str) -> bool {
         locked(&self.shared.router).route_conflict(service)
+    }
+
+    /// What the router holds of every instance.
+    pub fn standings(&self) -> Vec<Standing> {
+        locked(&self.shared.router).standings(self.shared.clock.now())
+    }
+
+    /// What each service of this node has to do.
+    pub fn occupancy(&self) -> Vec<Occupancy> {
+        self.shared.exit.occupancy()
     }
 
     /// Opens the access log's file again.

@@ -1,19 +1,22 @@
 //! Upgraded connections (WebSocket) as a pair of bodies, so that they travel like any request.
 
-use std::pin::Pin;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{Sleep, sleep, timeout};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::body::{BoxError, ProxyBody};
+use super::way::{Toward, Way};
 use crate::time::Duration;
 
 /// The most bytes of a tunnel that travel as one piece.
@@ -22,47 +25,137 @@ const PIECE: usize = 16 * 1024;
 /// How long the one side may go on when the other has said all that it has to say.
 const LINGER: Duration = Duration::from_secs(30);
 
+/// For what comes after the end. A connection that is closed with bytes unread is reset, and its last bytes may be lost.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 type Io = TokioIo<Upgraded>;
 
 /// The body that a tunnel's bytes become, and the body whose bytes are written into it.
-#[derive(Debug)]
 pub(super) struct TunnelBody {
-    read: ReadHalf<Io>,
-    buffer: BytesMut,
-    /// Until this side has said all; dropped before, it ends the other direction too.
-    talking: Option<oneshot::Sender<()>>,
+    read: Option<ReadHalf<Io>>,
+    way: Way,
+    parting: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Until this side has said all, or nobody listens any more; then the other direction ends too.
+    talking: Option<Talking>,
+    others_end: OthersEnd,
+}
+
+/// Tells the direction that is written of the end of the one that is read; with what is left of it, when nobody wants
+/// to read it any more.
+type Talking = oneshot::Sender<Option<ReadHalf<Io>>>;
+type Silent = oneshot::Receiver<Option<ReadHalf<Io>>>;
+
+/// What is known of the end of the direction that is written.
+enum OthersEnd {
+    Ahead(oneshot::Receiver<()>),
+    Past(Pin<Box<Sleep>>),
 }
 
 impl TunnelBody {
-    /// Writes `incoming` into the upgraded connection, for as long as the body that this is lives; when that came to
-    /// its end, for a moment more.
-    pub(super) fn new(upgraded: Upgraded, incoming: ProxyBody) -> Self {
+    /// Writes `incoming` into the upgraded connection, which leads to `toward`, for as long as the body that this is
+    /// lives; when that came to its end, for a moment more. At `parting`, both directions end with a goodbye.
+    pub(super) fn new(
+        upgraded: Upgraded,
+        incoming: ProxyBody,
+        toward: Toward,
+        parting: CancellationToken,
+    ) -> Self {
         let (read, write) = tokio::io::split(TokioIo::new(upgraded));
         let (talking, silent) = oneshot::channel();
+        let (writing, written) = oneshot::channel::<()>();
+        let outgoing = Outgoing { incoming, write, way: Way::new(toward) };
+        let parted = parting.clone().cancelled_owned();
         tokio::spawn(async move {
-            tokio::select! {
-                () = write_all(incoming, write) => {}
-                () = cut(silent) => {}
+            let mut silent = silent;
+            let unread = tokio::select! {
+                () = outgoing.run(parted) => {
+                    drop(writing);
+                    silent.await.ok().flatten()
+                }
+                unread = cut(&mut silent) => unread,
+            };
+            if let Some(unread) = unread {
+                let _ = timeout(LAST_WORDS, discard(unread)).await;
             }
         });
-        Self { read, buffer: BytesMut::new(), talking: Some(talking) }
+        let parting = Box::pin(parting.cancelled_owned());
+        let others_end = OthersEnd::Ahead(written);
+        Self { read: Some(read), way: Way::new(toward.back()), parting, talking: Some(talking), others_end }
     }
-}
 
-async fn write_all(mut incoming: ProxyBody, mut write: WriteHalf<Io>) {
-    while let Some(Ok(frame)) = incoming.frame().await {
-        let Ok(data) = frame.into_data() else { continue };
-        if write.write_all(&data).await.is_err() || write.flush().await.is_err() {
-            return;
+    /// A peer that got all that it will get, and says nothing, is not waited for.
+    fn poll_lingered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.others_end {
+                OthersEnd::Ahead(written) => {
+                    let _ = ready!(Pin::new(written).poll(cx));
+                    self.others_end = OthersEnd::Past(Box::pin(sleep(LINGER)));
+                }
+                OthersEnd::Past(lingering) => return lingering.as_mut().poll(cx),
+            }
         }
     }
-    // The other end may still have something to say; only this direction is done.
-    let _ = write.shutdown().await;
+
+    fn poll_parting(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
+        let is_open = !self.way.is_ended();
+        let goodbye = (is_open && self.parting.as_mut().poll(cx).is_ready()).then(|| self.way.end())?;
+        (!goodbye.is_empty()).then_some(goodbye)
+    }
 }
 
-async fn cut(silent: oneshot::Receiver<()>) {
-    if silent.await.is_ok() {
-        sleep(LINGER).await;
+/// The direction into an upgraded connection.
+struct Outgoing {
+    incoming: ProxyBody,
+    write: WriteHalf<Io>,
+    way: Way,
+}
+
+impl Outgoing {
+    async fn run(mut self, parting: WaitForCancellationFutureOwned) {
+        let mut parting = pin!(parting);
+        let mut parted = false;
+        while !self.way.is_ended() {
+            let piece = tokio::select! {
+                biased;
+                () = &mut parting, if !parted => {
+                    parted = true;
+                    self.way.end()
+                }
+                frame = self.incoming.frame() => match frame {
+                    Some(Ok(frame)) => self.way.pass(frame.into_data().unwrap_or_default()),
+                    _ => break,
+                },
+            };
+            if self.write.write_all(&piece).await.is_err() || self.write.flush().await.is_err() {
+                return;
+            }
+        }
+        // The other end may still have something to say; only this direction is done.
+        let _ = self.write.shutdown().await;
+        if self.way.is_ended() {
+            // What still comes is for nobody, but who sends it must not take it for a broken connection.
+            while let Some(Ok(_)) = self.incoming.frame().await {}
+        }
+    }
+}
+
+async fn cut(silent: &mut Silent) -> Option<ReadHalf<Io>> {
+    let unread = silent.await.ok()?;
+    // Its last bytes may have come before the news that nobody listens.
+    sleep(if unread.is_none() { LINGER } else { LAST_WORDS }).await;
+    unread
+}
+
+async fn discard(mut unread: ReadHalf<Io>) {
+    let mut space = [0; 512];
+    while unread.read(&mut space).await.is_ok_and(|read| read > 0) {}
+}
+
+impl Drop for TunnelBody {
+    fn drop(&mut self) {
+        if let Some(talking) = self.talking.take() {
+            let _ = talking.send(self.read.take());
+        }
     }
 }
 
@@ -75,18 +168,33 @@ impl Body for TunnelBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        this.buffer.resize(PIECE, 0);
-        let mut buffer = ReadBuf::new(&mut this.buffer);
-        ready!(Pin::new(&mut this.read).poll_read(cx, &mut buffer))?;
-        let filled = buffer.filled().len();
-        let piece = this.buffer.split_to(filled).freeze();
-        if filled == 0
-            && let Some(talking) = this.talking.take()
-        {
-            // Fails when the other direction has ended before.
-            let _ = talking.send(());
+        loop {
+            if let Some(goodbye) = this.poll_parting(cx) {
+                return Poll::Ready(Some(Ok(Frame::data(goodbye))));
+            }
+            let Some(read) = &mut this.read else { break };
+            // Not a buffer of its own: most tunnels are silent most of the time.
+            let mut space = [MaybeUninit::uninit(); PIECE];
+            let mut buffer = ReadBuf::uninit(&mut space);
+            match Pin::new(read).poll_read(cx, &mut buffer)? {
+                Poll::Ready(()) if !buffer.filled().is_empty() => {
+                    let piece = this.way.pass(Bytes::copy_from_slice(buffer.filled()));
+                    if !piece.is_empty() {
+                        return Poll::Ready(Some(Ok(Frame::data(piece))));
+                    }
+                }
+                Poll::Ready(()) => break,
+                Poll::Pending => {
+                    ready!(this.poll_lingered(cx));
+                    break;
+                }
+            }
         }
-        Poll::Ready((filled > 0).then(|| Ok(Frame::data(piece))))
+        if let Some(talking) = this.talking.take() {
+            // Fails when the other direction has ended before.
+            let _ = talking.send(None);
+        }
+        Poll::Ready(None)
     }
 }
 
@@ -102,13 +210,16 @@ enum ClientState {
 }
 
 /// The two ends of a client's side: what it sends, as a body for the request, and where its answer goes.
-pub(super) fn client_side(on_upgrade: OnUpgrade) -> (ClientTunnel, oneshot::Sender<ProxyBody>) {
+pub(super) fn client_side(
+    on_upgrade: OnUpgrade,
+    parting: CancellationToken,
+) -> (ClientTunnel, oneshot::Sender<ProxyBody>) {
     let (answer, incoming) = oneshot::channel::<ProxyBody>();
     let opened = async move {
         // Without a switch the client has no more to say; breaking off instead would cut the refusal's own body.
         let Ok(incoming) = incoming.await else { return Ok(None) };
         let upgraded = on_upgrade.await?;
-        Ok(Some(TunnelBody::new(upgraded, incoming)))
+        Ok(Some(TunnelBody::new(upgraded, incoming, Toward::Client, parting)))
     };
     (ClientTunnel { state: ClientState::Waiting(Box::pin(opened)) }, answer)
 }

@@ -20,6 +20,7 @@ pub(crate) struct Setup<'a> {
     name: String,
     key: String,
     bind: String,
+    ingress: String,
     store: Option<String>,
     args: Vec<String>,
     env: Vec<(String, String)>,
@@ -42,6 +43,7 @@ impl<'a> Setup<'a> {
             name: name.to_owned(),
             key: "cluster.key".to_owned(),
             bind: "127.0.0.1:0".to_owned(),
+            ingress: "127.0.0.1:0".to_owned(),
             store: Some(format!("file:{}", world.store().display())),
             // Without a service too, so that a test may count on a leader.
             args: vec!["--leader-eligible".to_owned()],
@@ -69,6 +71,11 @@ impl<'a> Setup<'a> {
         self
     }
 
+    pub(crate) fn ingress(mut self, addr: &str) -> Self {
+        addr.clone_into(&mut self.ingress);
+        self
+    }
+
     pub(crate) fn store(mut self, store: &str) -> Self {
         self.store = Some(store.to_owned());
         self
@@ -93,7 +100,7 @@ impl<'a> Setup<'a> {
             ("--cluster", "it".to_owned()),
             ("--cluster-key-file", path(&self.key)),
             ("--bind", self.bind.clone()),
-            ("--ingress", "127.0.0.1:0".to_owned()),
+            ("--ingress", self.ingress.clone()),
             ("--admin", "127.0.0.1:0".to_owned()),
             ("--election-hold", "1s".to_owned()),
         ]

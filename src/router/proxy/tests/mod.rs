@@ -6,6 +6,7 @@ mod edge_listener;
 mod failover;
 mod forwarding;
 mod harness;
+mod saturation;
 mod streaming;
 mod tracing;
 mod tunnels;

@@ -1,9 +1,11 @@
 //! WebSockets: only after the service has switched, byte for byte, both ways.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 use super::harness::*;
 
@@ -113,4 +115,86 @@ async fn a_service_that_switches_unasked_is_broken() {
 
 async fn switching_rudely() -> SocketAddr {
     canned("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\nraw").await
+}
+
+/// Frames as a client and as a service send them.
+const FROM_CLIENT: &[u8] = b"\x81\x82\0\0\0\0hi";
+const GOODBYE_TO_CLIENT: &[u8] = b"\x88\x02\x03\xe9";
+const GOODBYE_TO_SERVICE: &[u8] = b"\x88\x82\0\0\0\0\x03\xe9";
+
+/// A service that switches, and tells what it gets; it closes at the end of its client's bytes or after a close.
+async fn listening() -> (SocketAddr, mpsc::Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (told, heard) = mpsc::channel(64);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let told = told.clone();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                let answer =
+                    "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                let mut got = Vec::new();
+                while !got.ends_with(GOODBYE_TO_SERVICE) && stream.read_buf(&mut got).await.unwrap_or(0) > 0 {
+                }
+                let _ = told.send(got).await;
+            });
+        }
+    });
+    (addr, heard)
+}
+
+#[tokio::test]
+async fn a_node_that_parts_closes_its_websockets_with_1001_both_ways() {
+    for entry in [0, 1] {
+        for parting in [0, 1] {
+            let (backend, mut heard) = listening().await;
+            let nodes = mesh(vec![vec![], vec![service("ws", backend)]]).await;
+            let mut client = TcpStream::connect(nodes[entry].ingress).await.unwrap();
+            client.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+            read_until(&mut client, "\r\n\r\n").await;
+            client.write_all(FROM_CLIENT).await.unwrap();
+            nodes[parting].proxy.close();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            nodes[parting].proxy.part();
+            if entry == 1 && parting == 0 {
+                client.write_all(b"\x88\x80\0\0\0\0").await.unwrap();
+                drop(client);
+                assert_eq!(
+                    heard.recv().await.unwrap(),
+                    [FROM_CLIENT, b"\x88\x80\0\0\0\0"].concat(),
+                    "not concerned"
+                );
+                continue;
+            }
+            let mut got = Vec::new();
+            tokio::time::timeout(SOON, client.read_to_end(&mut got)).await.unwrap().unwrap();
+            assert_eq!(got, GOODBYE_TO_CLIENT, "entry {entry}, parting {parting}");
+            drop(client);
+            let heard = tokio::time::timeout(SOON, heard.recv()).await.unwrap().unwrap();
+            assert_eq!(heard, [FROM_CLIENT, GOODBYE_TO_SERVICE].concat(), "entry {entry}, parting {parting}");
+            for node in &nodes {
+                tokio::time::timeout(SOON, node.proxy.drained()).await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_switches_to_something_else_is_broken() {
+    let other = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\nraw";
+    let nodes = mesh(vec![vec![], vec![service("ws", canned(other).await)]]).await;
+    for node in &nodes {
+        let mut client = TcpStream::connect(node.ingress).await.unwrap();
+        client.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+        let answer = read_until(&mut client, "\r\n\r\n").await;
+        assert_eq!((status(&answer), header(&answer, "x-mesh-error")), (502, Some("broken")), "{answer}");
+        assert!(!answer.contains("raw"), "{answer}");
+    }
 }
