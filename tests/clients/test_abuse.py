@@ -229,7 +229,7 @@ def withstand(mesh, ingress, flood):
         code = end_of(stream)
     assert not watch.failed
     assert watch.worst < 5
-    assert watch.growth < 48 * MIB
+    assert watch.growth < 64 * MIB
     assert watch.cpu < 15
     return (
         f"{flood.__name__.replace('_', ' ')}, {ingress.hops} hop(s): {watch.growth / MIB:.1f} MiB more, {watch.cpu:.1f} s of CPU, "
