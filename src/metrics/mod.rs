@@ -194,13 +194,9 @@ impl Metrics {
         r.register("route_conflicts", "Services with contradicting routes", self.route_conflicts.clone());
         r.register("instances", "Instances by service and health", self.instances_by_health.clone());
         r.register("instance_ejected", "1 while kept out for its failures", self.ejected.clone());
+        r.register("service_in_flight", "Requests an own service works on", self.service_in_flight.clone());
         r.register(
-            "service_requests_in_flight",
-            "Requests an own service works on",
-            self.service_in_flight.clone(),
-        );
-        r.register(
-            "service_requests_waiting",
+            "service_waiting",
             "Requests that wait for a place at an own service",
             self.service_waiting.clone(),
         );
