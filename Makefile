@@ -1,15 +1,16 @@
 # `make test` is what CI runs; every other target is a part of it, or a convenience.
-# Nothing here needs anything but a Rust toolchain (see rust-version in Cargo.toml), make, bash, and for `deny` pip.
+# Nothing here needs anything but a Rust toolchain (see rust-version in Cargo.toml), make, bash, and for `deny` pip;
+# `clients` installs programs that are missing, for which it must be root on Debian.
 
 CARGO ?= cargo
 .DEFAULT_GOAL := help
 
-.PHONY: help test check format lint core unit sim doc deny dev bench bench-membership bench-proxy bench-sim bench-sim-long figures calm
+.PHONY: help test check format lint core unit clients sim doc deny dev bench bench-membership bench-proxy bench-sim bench-sim-long figures calm
 
 help: ## Lists the targets.
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: format lint core sim unit doc deny ## Everything: what CI runs. Under 30 minutes from a clean clone on two cores.
+test: format lint core sim unit clients doc deny ## Everything: what CI runs. Under 30 minutes from a clean clone on two cores.
 	@echo "make test: all green"
 
 check: ## The fastest answer while writing: does it compile?
@@ -29,6 +30,11 @@ core: ## Unit tests of the core without sockets, clock or files.
 
 unit: ## Unit, property, architecture and system tests of everything (starts real processes).
 	$(CARGO) test --locked
+
+clients: ## Real clients (curl, grpcio, websockets, h2load) and backends (nginx, uvicorn, Node, hyper) with real nodes.
+	$(CARGO) build --locked --bin meshnode --example recorder
+	tests/clients/install
+	$(or $(CARGO_TARGET_DIR),target)/clients-venv/bin/pytest tests/clients $(ARGS)
 
 sim: calm ## The simulator and its scenarios: the core in virtual time.
 	$(CARGO) test --locked -p meshsim

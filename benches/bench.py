@@ -80,6 +80,11 @@ class Processes:
         process.wait()
         self.running.remove(process)
 
+    def finish(self, process, seconds=60):
+        """Waits for the end of one that ends by itself."""
+        process.wait(seconds)
+        self.running.remove(process)
+
     def terminate(self, process):
         """Asks one to end, so that it ends its own children, and kills it when it does not."""
         process.terminate()

@@ -10,18 +10,21 @@ from bench import print_table
 
 @dataclass(frozen=True)
 class Limit:
-    """A bound from above: a figure in the row's unit, or a multiple of the peer's."""
+    """A bound, from above if not `at_least`: a figure in the row's unit, or a multiple of the peer's."""
 
     value: float
     of_peer: bool = False
+    at_least: bool = False
 
     def holds(self, figure, ratio):
-        if self.of_peer:
-            return ratio is not None and ratio <= self.value
-        return figure <= self.value
+        bounded = ratio if self.of_peer else figure
+        if bounded is None:
+            return False
+        return bounded >= self.value if self.at_least else bounded <= self.value
 
     def text(self, unit):
-        return f"{self.value:g}x" if self.of_peer else f"{self.value:g} {unit}".strip()
+        text = f"{self.value:g}x" if self.of_peer else f"{self.value:g} {unit}".strip()
+        return f">= {text}" if self.at_least else text
 
 
 @dataclass(frozen=True)

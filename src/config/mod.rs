@@ -103,8 +103,12 @@ pub struct Config {
     pub max_connections: usize,
     /// Connections of one client at each listener.
     pub max_connections_per_client: usize,
+    /// Requests that all services of this node together work on; 0 is no limit.
+    pub max_in_flight: u32,
     /// Where the access log goes.
     pub access_log: Option<AccessLog>,
+    /// Where traces go.
+    pub otlp: Option<OtlpConfig>,
     /// Directives of the log's filter, for example `info,meshnode::router=debug`.
     pub log: String,
     /// How log lines look.
@@ -159,6 +163,15 @@ pub enum AccessLog {
     Stderr,
     /// Appended to a file.
     File(PathBuf),
+}
+
+/// Where traces go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OtlpConfig {
+    /// The collector's base URL.
+    pub collector: Url,
+    /// The share of the traces beginning here that are recorded, 0 to 1.
+    pub sample: f64,
 }
 
 /// How log lines look.

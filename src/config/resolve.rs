@@ -11,7 +11,10 @@ use super::file::ConfigFile;
 use super::layers::{Found, Layers};
 use super::parse::{self, HostPort};
 use super::secret::Secret;
-use super::{AccessLog, ClusterKeySource, Config, EdgeConfig, IdentitySource, LogFormat, TlsFiles, services};
+use super::{
+    AccessLog, ClusterKeySource, Config, EdgeConfig, IdentitySource, LogFormat, OtlpConfig, TlsFiles,
+    services,
+};
 use crate::summary::stores::StoreLocation;
 use crate::time::Duration;
 
@@ -96,12 +99,14 @@ impl Config {
                 count,
                 1024,
             )?,
+            max_in_flight: l.value("max-in-flight", |s| &s.max_in_flight, IN_FLIGHT, in_flight, 4096)?,
             access_log: l.optional(
                 "access-log",
                 |s| &s.access_log,
                 "a file, or - for standard error",
                 access_log,
             )?,
+            otlp: otlp(l)?,
             log: l.value("log", |s| &s.log, LOG, log, "info".to_owned())?,
             log_format: l.value(
                 "log-format",
@@ -118,9 +123,6 @@ impl Config {
 
 fn refuse_what_is_not_built(l: &Layers<'_>) -> Result<(), ConfigError> {
     let refused = |found: Found, what| Err(ConfigError::NotBuilt { at: found.at, what });
-    if let Some(found) = l.get("otlp", |s| &s.otlp) {
-        return refused(found, "the export of traces");
-    }
     if let Some(found) = l.get("mdns", |s| &s.mdns) {
         return refused(found, "discovery in the local network");
     }
@@ -308,6 +310,12 @@ fn priority(text: &str) -> Option<i32> {
     text.parse().ok()
 }
 
+const IN_FLIGHT: &str = "a number from 0 to 1000000";
+
+fn in_flight(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|requests| *requests <= 1_000_000)
+}
+
 const COUNT: &str = "a number from 1 to 1000000";
 
 fn count(text: &str) -> Option<usize> {
@@ -316,6 +324,18 @@ fn count(text: &str) -> Option<usize> {
 
 fn access_log(text: &str) -> Option<AccessLog> {
     if text == "-" { Some(AccessLog::Stderr) } else { parse::path(text).map(AccessLog::File) }
+}
+
+fn otlp(l: &Layers<'_>) -> Result<Option<OtlpConfig>, ConfigError> {
+    let collector = l.optional("otlp", |s| &s.otlp, parse::SERVICE_URL, parse::base_url)?;
+    let ratio = |text: &str| text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    let sample = l.optional("otlp-sample", |s| &s.otlp_sample, "a number from 0 to 1", ratio)?;
+    match (collector, l.get("otlp-sample", |s| &s.otlp_sample)) {
+        (None, Some(found)) => Err(found.needs("--otlp")),
+        (collector, _) => {
+            Ok(collector.map(|collector| OtlpConfig { collector, sample: sample.unwrap_or(1.0) }))
+        }
+    }
 }
 
 const LOG: &str =

@@ -119,6 +119,9 @@ pub struct Settings {
     /// [default: 1024]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub max_connections_per_client: Option<Setting>,
+    /// Requests that all services of this node together work on; 0 is no limit [default: 4096]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub max_in_flight: Option<Setting>,
     /// One JSON line a request, to a file, or to standard error with `-`
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub access_log: Option<Setting>,
@@ -128,9 +131,12 @@ pub struct Settings {
     /// text or json, on standard error [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<Setting>,
-    /// Endpoint for traces; refused until it is built
-    #[arg(long, hide = true)]
+    /// Collector of traces by OTLP over HTTP, for example http://127.0.0.1:4318; spans go to /v1/traces below it
+    #[arg(long, value_name = "URL")]
     pub otlp: Option<Setting>,
+    /// Share of the traces beginning here that --otlp records; a caller's traceparent decides for its own [default: 1]
+    #[arg(long, value_name = "RATIO", allow_hyphen_values = true)]
+    pub otlp_sample: Option<Setting>,
     /// Discovery in the local network; refused until it is built
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub mdns: Option<Setting>,
@@ -168,7 +174,7 @@ impl<'de> Deserialize<'de> for Setting {
     }
 }
 
-/// A string, an integer or a boolean, as text.
+/// A string, a number or a boolean, as text.
 struct Scalar(String);
 
 impl<'de> Deserialize<'de> for Scalar {
@@ -183,7 +189,7 @@ impl de::Visitor<'_> for ScalarVisitor {
     type Value = Scalar;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string, an integer, true or false")
+        f.write_str("a string, a number, true or false")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
@@ -195,6 +201,10 @@ impl de::Visitor<'_> for ScalarVisitor {
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<Scalar, E> {
+        Ok(Scalar(number.to_string()))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Scalar, E> {
         Ok(Scalar(number.to_string()))
     }
 

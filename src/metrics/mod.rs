@@ -66,6 +66,8 @@ pub struct Metrics {
     pub link_bytes: Family<DirectionLabels, Counter>,
     /// Health checks of services of this node, by result.
     pub checks: Family<KindLabels, Counter>,
+    /// Batches of spans that the collector took (`ok`) or did not (`failed`).
+    pub span_exports: Family<KindLabels, Counter>,
     /// Calls of the summary's store, by kind and outcome (`get_ok`, `put_failed`, …).
     pub store_calls: Family<KindLabels, Counter>,
     /// 1 while this node leads.
@@ -119,6 +121,7 @@ impl Metrics {
             link_pings: Family::default(),
             link_bytes: Family::default(),
             checks: Family::default(),
+            span_exports: Family::default(),
             store_calls: Family::default(),
             leader: Gauge::default(),
             term: Gauge::default(),
@@ -159,6 +162,7 @@ impl Metrics {
         r.register("link_pings", "Pings over watch links, by outcome", self.link_pings.clone());
         r.register("link_bytes", "Bytes over links by direction", self.link_bytes.clone());
         r.register("checks", "Health checks of own services, by result", self.checks.clone());
+        r.register("span_exports", "Batches of spans sent to the collector", self.span_exports.clone());
         r.register("store_calls", "Calls of the summary's store, by outcome", self.store_calls.clone());
         r.register("leader", "1 while this node leads", self.leader.clone());
         r.register("term", "The highest term seen", self.term.clone());

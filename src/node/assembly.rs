@@ -26,7 +26,7 @@ use crate::id::{Identity, NodeId, ServiceName};
 use crate::mesh::{Boot, Config as MeshConfig, Input, Mesh, StoreConfig};
 use crate::metrics::Metrics;
 use crate::probe::checker::Checker;
-use crate::router::proxy::{Proxy, ProxyConfig, Sources};
+use crate::router::proxy::{Proxy, ProxyConfig, Sources, Tracing, TracingConfig};
 use crate::summary::StoreCall;
 use crate::summary::stores::Store;
 use crate::transport::{Incoming, Keyring, Links, Proxied, Transport, TransportConfig};
@@ -97,6 +97,17 @@ impl Foundation {
         Ok(Transport::bind(transport, self.metrics.clone(), tasks, stop.clone()).await?)
     }
 
+    fn tracing(&self, config: &Config) -> Result<Option<Tracing>, RunError> {
+        let Some(otlp) = &config.otlp else { return Ok(None) };
+        let tracing = TracingConfig {
+            collector: otlp.collector.to_string(),
+            sample: otlp.sample,
+            worker: self.identity.id().to_string(),
+            name: config.name.clone(),
+        };
+        Ok(Some(Tracing::start(&tracing, self.metrics.clone())?))
+    }
+
     fn mesh(&self, config: &Config, services: &LocalServices, addr: SocketAddr) -> Result<Mesh, RunError> {
         let capabilities = self.machine.capabilities();
         let mesh = MeshConfig {
@@ -154,7 +165,9 @@ pub(super) async fn assemble(
     transport.set_known_epochs(published.views.subscribe());
     let (senders, inbox, proxied) = inbox(incoming);
     let store = open_store(&config, &senders, &base.metrics, tasks)?;
-    let proxy = proxy(&config, &base, &published, &services, transport.links(), &senders).await?;
+    let tracing = base.tracing(&config)?;
+    let proxy =
+        proxy(&config, &base, &published, &services, transport.links(), &senders, tracing.clone()).await?;
     let journal = Arc::new(Journal::new(published.views.subscribe()));
     let admin = AdminState {
         views: published.views.subscribe(),
@@ -196,6 +209,7 @@ pub(super) async fn assemble(
         results: senders.results,
         asked: BTreeMap::new(),
         last_asked: 0,
+        tracing,
         tasks: tasks.clone(),
         leaving: Leaving::No,
     };
@@ -232,6 +246,7 @@ async fn proxy(
     services: &LocalServices,
     links: Links,
     senders: &Senders,
+    tracing: Option<Tracing>,
 ) -> Result<Proxy, RunError> {
     let sources = Sources {
         views: published.views.subscribe(),
@@ -246,10 +261,11 @@ async fn proxy(
         max_header: config.max_header,
         max_connections: config.max_connections,
         max_connections_per_client: config.max_connections_per_client,
+        max_in_flight: config.max_in_flight,
     };
     let access_log = listeners::access_log(config).await?;
     let (metrics, refused) = (base.metrics.clone(), senders.refused.clone());
-    Ok(Proxy::new(limits, sources, base.clock, metrics, refused, access_log)?)
+    Ok(Proxy::new(limits, sources, base.clock, metrics, refused, access_log, tracing)?)
 }
 
 /// Gives each request of a member to the exit, until the transport has ended.

@@ -21,7 +21,7 @@ use crate::id::ServiceName;
 use crate::mesh::{Input, LocalChange, Mesh, RequestId};
 use crate::metrics::Metrics;
 use crate::probe::checker::Checker;
-use crate::router::proxy::Proxy;
+use crate::router::proxy::{Proxy, Tracing};
 use crate::summary::StoreCall;
 use crate::transport::{Hint, Keyring, LinkRequest, Received, Transport};
 
@@ -99,6 +99,7 @@ pub(super) struct Node {
     /// Members that wait for an answer.
     pub(super) asked: BTreeMap<RequestId, oneshot::Sender<Vec<u8>>>,
     pub(super) last_asked: u64,
+    pub(super) tracing: Option<Tracing>,
     pub(super) tasks: TaskTracker,
     pub(super) leaving: Leaving,
 }

@@ -77,6 +77,7 @@ impl Node {
 
     /// Takes over what a running node can of a configuration that was read again.
     pub(super) fn reload(&mut self, newer: Config) {
+        self.proxy.reopen_access_log();
         let reload = self.config.reloadable(&newer);
         if reload.needs_restart {
             tracing::warn!("some settings changed that only a restart applies");

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::TokenError;
 use crate::config::{Config, ConfigError};
+use crate::router::proxy::InvalidCollector;
 use crate::summary::stores::InvalidApi;
 use crate::transport::BindError;
 use crate::wire::WireError;
@@ -78,6 +79,9 @@ pub enum RunError {
     /// The configured services do not fit into a manifest.
     #[error("the configured services do not fit into a manifest: {0}; accepted are 64 KiB in all")]
     TooLarge(#[from] WireError),
+    /// Traces cannot be exported as configured.
+    #[error(transparent)]
+    Tracing(#[from] InvalidCollector),
     /// The machine's own certificates or generator are not usable.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
@@ -101,6 +105,7 @@ impl RunError {
             | Self::Advertise(_)
             | Self::File { .. }
             | Self::TooLarge(_)
+            | Self::Tracing(_)
             | Self::Bind(_)
             | Self::Listen { .. } => 2,
             Self::Tls(_) | Self::System(_) => 1,
@@ -137,11 +142,15 @@ pub async fn run(
     }
     node.proxy.close();
     // Tasks that bring their results to the loop end when nobody takes these any more.
+    let tracing = node.tracing.take();
     drop(node);
     stop.cancel();
     tasks.close();
     if tokio::time::timeout(STOP_WITHIN, tasks.wait()).await.is_err() {
         tracing::warn!("some connections were still open");
+    }
+    if let Some(tracing) = tracing {
+        tracing.finish().await;
     }
     Ok(())
 }

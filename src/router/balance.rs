@@ -3,103 +3,121 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::averages::Averages;
 use super::endpoint::Endpoint;
-use super::fleet::Averages;
-use crate::time::{Duration, Instant};
+use super::fleet::Fleet;
+use crate::time::Instant;
 
 /// Two scores closer than this, relative to the greater, are a tie.
 const TIE: f64 = 0.01;
 
-/// With affinity, an instance may have this many times the mean load before the next best choice is made.
+/// With affinity, an instance may have this many times the mean load before the request goes elsewhere.
 const AFFINITY_BOUND: f64 = 1.25;
 
 /// What an attempt on this instance is expected to cost; smaller is better.
 ///
 /// Reports of others age towards the mean of the fleet: old information used as if it were fresh makes all
-/// entries run to the same instance (Mitzenmacher, "How Useful Is Old Information?").
+/// entries run to the same instance (Mitzenmacher, "How Useful Is Old Information?"). The weight divides the load
+/// alone: an idle instance gets its share of traffic by being drawn that often.
 pub(super) fn score(endpoint: &Endpoint, fleet: &Averages, now: Instant) -> f64 {
     let weight = endpoint.weight(now) / fleet.weight;
-    endpoint.latency.get_at(now, fleet.latency) * (in_flight(endpoint, fleet, now) / weight + 1.0)
+    endpoint.expected_latency(fleet, now) * (in_flight(endpoint, fleet, now) / weight + 1.0)
 }
 
-/// The better of two that are drawn by weight.
-pub(super) fn power_of_two<'a>(
-    candidates: &[&'a Endpoint],
-    fleet: &Averages,
+/// The better of two of the candidates that are drawn by weight, the first of them from the near ones, if any.
+pub(super) fn power_of_two(
+    fleet: &Fleet,
+    candidates: &[usize],
     now: Instant,
     rng: &mut ChaCha8Rng,
-) -> Option<&'a Endpoint> {
-    let uniform = candidates.windows(2).all(|pair| pair[0].service.weight == pair[1].service.weight);
-    let first = draw(candidates, None, now, rng)?;
+) -> Option<usize> {
+    let weight = |i: usize| fleet.endpoints[i].service.weight;
+    let uniform = candidates.windows(2).all(|pair| weight(pair[0]) == weight(pair[1]));
+    let all = || candidates.iter().copied();
+    let near = || all().filter(|i| fleet.near.binary_search(i).is_ok());
+    let first = if fleet.near.is_empty() { None } else { draw(fleet, near(), now, rng) };
+    let first = first.or_else(|| draw(fleet, all(), now, rng))?;
     // With unequal weights the same one may be drawn twice: else, of two instances, the weights would decide nothing.
-    let Some(second) = draw(candidates, uniform.then_some(first), now, rng) else {
-        return Some(candidates[first]);
-    };
-    Some(better(candidates[first], candidates[second], fleet, now))
+    let second = draw(fleet, all().filter(|i| !uniform || *i != first), now, rng).unwrap_or(first);
+    Some(better(fleet, first, second, now))
 }
 
-/// The instance for this affinity value: the same one as long as it is there and not overloaded.
-pub(super) fn rendezvous<'a>(
-    candidates: &[&'a Endpoint],
-    value: &str,
-    fleet: &Averages,
-    now: Instant,
-) -> Option<&'a Endpoint> {
-    let best =
-        candidates.iter().max_by(|a, b| rendezvous_score(a, value).total_cmp(&rendezvous_score(b, value)))?;
-    let loads: f64 = candidates.iter().map(|endpoint| in_flight(endpoint, fleet, now)).sum();
+/// The better of two positions.
+pub(super) fn better(fleet: &Fleet, a: usize, b: usize, now: Instant) -> usize {
+    if a == b {
+        return a;
+    }
+    let (this, that) = (&fleet.endpoints[a], &fleet.endpoints[b]);
+    let (of_a, of_b) = (score(this, fleet.averages(), now), score(that, fleet.averages(), now));
+    if (of_a - of_b).abs() > TIE * of_a.max(of_b) {
+        return if of_a < of_b { a } else { b };
+    }
+    let distance = |endpoint: &Endpoint| endpoint.distance().unwrap_or(f64::INFINITY);
+    // Weights are a share of traffic; nearness must not overrule them.
+    if this.service.weight == that.service.weight && distance(that) < distance(this) { b } else { a }
+}
+
+/// The candidate for this affinity value: the same one as long as it is there and not overloaded.
+pub(super) fn rendezvous(fleet: &Fleet, candidates: &[usize], value: &str, now: Instant) -> Option<usize> {
+    let value = hash_of(value);
+    let score = |i: usize| rendezvous_score(&fleet.endpoints[i], value);
+    let scored = candidates.iter().map(|i| (score(*i), *i));
+    let (_, best) = scored.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    let load = |i: usize| in_flight(&fleet.endpoints[i], fleet.averages(), now);
+    let loads: f64 = candidates.iter().map(|i| load(*i)).sum();
     let bound = (AFFINITY_BOUND * (loads + 1.0) / candidates.len() as f64).ceil();
-    (in_flight(best, fleet, now) + 1.0 <= bound).then_some(*best)
+    (load(best) + 1.0 <= bound).then_some(best)
 }
 
 /// A number in [0, 1) that is the same for the same affinity value.
 pub(super) fn unit_of(value: &str) -> f64 {
-    unit(blake3::hash(value.as_bytes()).as_bytes())
+    unit(hash_of(value))
 }
 
-fn better<'a>(a: &'a Endpoint, b: &'a Endpoint, fleet: &Averages, now: Instant) -> &'a Endpoint {
-    let (of_a, of_b) = (score(a, fleet, now), score(b, fleet, now));
-    if (of_a - of_b).abs() > TIE * of_a.max(of_b) {
-        return if of_a < of_b { a } else { b };
-    }
-    let distance = |e: &Endpoint| (!e.local, e.rtt.unwrap_or(Duration::MAX));
-    // Weights are a share of traffic; nearness must not overrule them.
-    if a.service.weight == b.service.weight && distance(b) < distance(a) { b } else { a }
-}
-
-fn in_flight(endpoint: &Endpoint, fleet: &Averages, now: Instant) -> f64 {
+/// Requests that it works on for all entries, as far as is known.
+pub(super) fn in_flight(endpoint: &Endpoint, fleet: &Averages, now: Instant) -> f64 {
     let (others, confidence) = endpoint.others(now).unwrap_or((0.0, 0.0));
     f64::from(endpoint.own()) + confidence * others + (1.0 - confidence) * fleet.others
 }
 
 fn draw(
-    candidates: &[&Endpoint],
-    except: Option<usize>,
+    fleet: &Fleet,
+    eligible: impl Iterator<Item = usize> + Clone,
     now: Instant,
     rng: &mut ChaCha8Rng,
 ) -> Option<usize> {
-    let eligible = || candidates.iter().enumerate().filter(|(i, _)| Some(*i) != except);
-    let total: f64 = eligible().map(|(_, endpoint)| endpoint.weight(now)).sum();
+    let weight = |i: usize| fleet.endpoints[i].weight(now);
+    let total: f64 = eligible.clone().map(weight).sum();
     let mut left = rng.random::<f64>() * total;
-    for (i, endpoint) in eligible() {
-        left -= endpoint.weight(now);
+    let mut last = None;
+    for i in eligible {
+        left -= weight(i);
+        last = Some(i);
         if left < 0.0 {
-            return Some(i);
+            break;
         }
     }
-    eligible().next_back().map(|(i, _)| i)
+    last
 }
 
-fn rendezvous_score(endpoint: &Endpoint, value: &str) -> f64 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(endpoint.worker.public_key());
-    hasher.update(value.as_bytes());
-    let unit = unit(hasher.finalize().as_bytes()).max(f64::MIN_POSITIVE);
+fn rendezvous_score(endpoint: &Endpoint, value: u64) -> f64 {
+    let unit = unit(mixed(endpoint.hash.0 ^ value)).max(f64::MIN_POSITIVE);
     f64::from(endpoint.service.weight.max(1)) / -unit.ln()
 }
 
-fn unit(hash: &[u8; 32]) -> f64 {
+fn hash_of(value: &str) -> u64 {
     let mut eight = [0; 8];
-    eight.copy_from_slice(&hash[..8]);
-    (u64::from_be_bytes(eight) >> 11) as f64 / (1_u64 << 53) as f64
+    eight.copy_from_slice(&blake3::hash(value.as_bytes()).as_bytes()[..8]);
+    u64::from_be_bytes(eight)
+}
+
+/// SplitMix64's finaliser: every bit of the result depends on every bit of `x`.
+const fn mixed(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+fn unit(hash: u64) -> f64 {
+    (hash >> 11) as f64 / (1_u64 << 53) as f64
 }

@@ -1,15 +1,17 @@
 //! One instance of a service, with all that this node has seen of it.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::attempts::{Attempt, Attempts};
+use super::averages::Averages;
 use super::ewma::PeakEwma;
 use super::outlier::{Cause, Outlier, Standing};
 use super::reason::Reason;
 use super::request::{ExitLoad, Need, Refusal};
 use super::selector::InstanceVersion;
-use crate::id::NodeId;
+use super::success::SuccessRate;
+use crate::id::{IdHash, NodeId};
 use crate::manifest::{Health, Protocol, Service};
 use crate::time::{Duration, Instant};
 use crate::view::{Load, MemberView, Status};
@@ -41,27 +43,26 @@ pub(super) struct Endpoint {
     pub(super) version: InstanceVersion,
     pub(super) addr: Option<SocketAddr>,
     pub(super) rtt: Option<Duration>,
+    /// Its short name, from which all entries make the same choice for an affinity value.
+    pub(super) hash: IdHash,
+    /// Which entry of the canary split it belongs to.
+    pub(super) group: usize,
     /// Its node said so in its manifest.
     manifest_draining: bool,
     /// It is this node's, and this node drains.
     pub(super) node_draining: bool,
     pub(super) latency: PeakEwma,
     pub(super) outlier: Outlier,
+    pub(super) success: SuccessRate,
+    pub(super) attempts: Attempts,
     status: Status,
     unroutable: bool,
+    /// Until when this entry's link to it counts as silent.
+    stalled: Option<Instant>,
     busy: bool,
     born: Instant,
-    open: BTreeMap<u64, Attempt>,
     report: Option<Report>,
     refusal: Option<(Refusal, Instant)>,
-}
-
-/// A request that the instance works on for this entry.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Attempt {
-    pub(super) started: Instant,
-    pub(super) answered: bool,
-    pub(super) trial: bool,
 }
 
 /// What the instance worked on for other entries.
@@ -72,7 +73,7 @@ struct Report {
 }
 
 /// How willingly an instance is used; smaller is better, and only the best rank gets requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Rank {
     refused: bool,
     degraded: bool,
@@ -82,6 +83,11 @@ pub(super) struct Rank {
 }
 
 impl Rank {
+    /// No instance can be preferred to one of this.
+    pub(super) fn is_best(self) -> bool {
+        self == Self::default()
+    }
+
     /// Why an instance of a better rank is preferred to one of this.
     pub(super) const fn reason(self) -> Reason {
         match self {
@@ -111,15 +117,19 @@ impl Endpoint {
             version: InstanceVersion::new(&service.version),
             addr: None,
             rtt: None,
+            hash: member.hash,
+            group: 0,
             manifest_draining: false,
             node_draining: false,
             latency: PeakEwma::default(),
             outlier: Outlier::default(),
+            success: SuccessRate::default(),
+            attempts: Attempts::default(),
             status: Status::Alive,
             unroutable: false,
+            stalled: None,
             busy: false,
             born: now,
-            open: BTreeMap::new(),
             report: None,
             refusal: None,
         };
@@ -185,7 +195,7 @@ impl Endpoint {
     pub(super) fn ejected(&self, now: Instant) -> Option<Instant> {
         match self.outlier.standing(now) {
             Standing::Out(Cause::Failures, until) => Some(until),
-            Standing::Trial(Cause::Failures) if self.on_trial() => Some(now),
+            Standing::Trial(Cause::Failures) if self.attempts.on_trial() => Some(now),
             Standing::In | Standing::Out(Cause::Refused, _) | Standing::Trial(_) => None,
         }
     }
@@ -193,21 +203,26 @@ impl Endpoint {
     pub(super) fn rank(&self, now: Instant) -> Rank {
         let refused = match self.outlier.standing(now) {
             Standing::Out(cause, _) => cause == Cause::Refused,
-            Standing::Trial(cause) => cause == Cause::Refused && self.on_trial(),
+            Standing::Trial(cause) => cause == Cause::Refused && self.attempts.on_trial(),
             Standing::In => false,
         };
         Rank {
             refused,
             degraded: self.service.health < Health::Healthy,
-            unroutable: self.unroutable,
+            unroutable: self.unroutable || self.stalled.is_some_and(|until| now < until),
             suspect: self.status == Status::Suspect,
             saturated: self.is_saturated(now),
         }
     }
 
+    /// This entry's link to it is silent until then; `None`: it moves.
+    pub(super) const fn set_stalled(&mut self, until: Option<Instant>) {
+        self.stalled = until;
+    }
+
     /// Requests that it works on for this entry.
     pub(super) fn own(&self) -> u32 {
-        u32::try_from(self.open.len()).unwrap_or(u32::MAX)
+        self.attempts.count()
     }
 
     /// What it worked on for other entries, and how much that report still counts (0 to 1).
@@ -224,27 +239,29 @@ impl Endpoint {
 
     /// Its share of traffic; a new instance begins with a tenth of it.
     pub(super) fn weight(&self, now: Instant) -> f64 {
-        let age = now.since(self.born).as_secs_f64() / SLOW_START.as_secs_f64();
-        let ramp = (SLOW_START_SHARE + (1.0 - SLOW_START_SHARE) * age).min(1.0);
-        f64::from(self.service.weight.max(1)) * ramp
+        let weight = f64::from(self.service.weight.max(1));
+        let age = now.since(self.born);
+        if age >= SLOW_START {
+            return weight;
+        }
+        let warmth = age.as_secs_f64() / SLOW_START.as_secs_f64();
+        weight * (SLOW_START_SHARE + (1.0 - SLOW_START_SHARE) * warmth)
+    }
+
+    /// The time to its first byte to expect now, in seconds. While nothing is known of it: what its fleet takes, plus
+    /// the way to its own node.
+    pub(super) fn expected_latency(&self, fleet: &Averages, now: Instant) -> f64 {
+        self.latency.get_at(now, fleet.service_time + self.distance().unwrap_or(fleet.distance))
+    }
+
+    /// The way to its node and back, in seconds; `None` when it was not measured.
+    pub(super) fn distance(&self) -> Option<f64> {
+        if self.local { Some(0.0) } else { self.rtt.map(|rtt| rtt.as_secs_f64()) }
     }
 
     pub(super) fn begin(&mut self, number: u64, now: Instant) {
         let trial = matches!(self.outlier.standing(now), Standing::Trial(_));
-        self.open.insert(number, Attempt { started: now, answered: false, trial });
-    }
-
-    /// Notes the head of the answer to an attempt, which ends a trial. Returns the attempt as it was; `None` when the
-    /// answer was noted before, or the attempt has ended.
-    pub(super) fn note_answer(&mut self, number: u64) -> Option<Attempt> {
-        let attempt = self.open.get_mut(&number).filter(|attempt| !attempt.answered)?;
-        let before = *attempt;
-        (attempt.answered, attempt.trial) = (true, false);
-        Some(before)
-    }
-
-    pub(super) fn end(&mut self, number: u64) -> Option<Attempt> {
-        self.open.remove(&number)
+        self.attempts.begin(number, Attempt { started: now, answered: false, trial });
     }
 
     pub(super) fn report(&mut self, load: ExitLoad, now: Instant) {
@@ -259,10 +276,6 @@ impl Endpoint {
         self.refusal.filter(|(_, until)| now < *until).map(|(refusal, _)| refusal)
     }
 
-    fn on_trial(&self) -> bool {
-        self.open.values().any(|attempt| attempt.trial)
-    }
-
     /// This entry alone gives it as much as it takes.
     fn is_full(&self) -> bool {
         self.service.max_in_flight > 0 && self.own() >= self.service.max_in_flight
@@ -270,9 +283,9 @@ impl Endpoint {
 
     /// As far as is known, it would refuse.
     fn is_saturated(&self, now: Instant) -> bool {
-        let others = self.others(now).map_or(0.0, |(others, confidence)| others * confidence);
+        let others = || self.others(now).map_or(0.0, |(others, confidence)| others * confidence);
         let cap = self.service.max_in_flight;
-        let over = cap > 0 && f64::from(self.own()) + others >= f64::from(cap);
+        let over = cap > 0 && f64::from(self.own()) + others() >= f64::from(cap);
         over || self.busy || self.refusal_at(now) == Some(Refusal::Saturated)
     }
 }

@@ -6,7 +6,7 @@ use crate::time::{Duration, Instant};
 const DECAY: Duration = Duration::from_secs(10);
 
 /// A peak-sensitive exponentially weighted moving average of times to first byte, in seconds. While nothing is
-/// observed it drifts to the median of its fleet, so that neither luck nor a bad moment lasts.
+/// observed it drifts to what is usual in its fleet, so that neither luck nor a bad moment lasts.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct PeakEwma {
     /// With penalties: what decides.
@@ -22,9 +22,9 @@ struct Average {
 }
 
 impl PeakEwma {
-    /// What to expect now, in seconds; `median` is what the fleet does.
-    pub(super) fn get_at(&self, now: Instant, median: f64) -> f64 {
-        self.cost.map_or(median, |cost| median + (cost.seconds - median) * cost.remaining(now))
+    /// What to expect now, in seconds; `prior` is what to expect while nothing is known.
+    pub(super) fn get_at(&self, now: Instant, prior: f64) -> f64 {
+        self.cost.map_or(prior, |cost| prior + (cost.seconds - prior) * cost.remaining(now))
     }
 
     /// What was measured, in seconds, if anything was.
@@ -50,7 +50,7 @@ impl PeakEwma {
         }
     }
 
-    /// Starts again from the fleet's median.
+    /// Forgets what it cost lately.
     pub(super) fn forgive(&mut self) {
         self.cost = None;
     }

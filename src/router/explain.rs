@@ -1,13 +1,13 @@
 //! Why a request that nothing could serve was refused, and why one that was served went where it went.
 
 use super::balance;
+use super::endpoint::Endpoint;
 use super::fleet::Fleet;
 use super::request::{Ask, Pick, Tried};
-use super::select;
+use super::select::Terms;
 use super::selector::InstanceVersion;
 use super::table::Table;
 use super::unavailable::{RefusedInstance, Unavailable};
-use crate::id::NodeId;
 use crate::time::{Duration, Instant};
 
 /// The most instances that one explanation lists.
@@ -29,35 +29,56 @@ pub(super) fn unavailable(table: &Table, ask: &Ask<'_>, tried: &[Tried], now: In
     Unavailable::new(ask, names, instances, readmission)
 }
 
-/// One line: who was picked and at what score, who was there beside it, and who was not eligible and why.
+/// One line: who was picked at what score, and what that is made of; the scores of those it was drawn from; and who
+/// could not be drawn, and why.
 pub(super) fn explain(fleet: &Fleet, ask: &Ask<'_>, tried: &[Tried], pick: &Pick, now: Instant) -> String {
-    let averages = fleet.last_averages();
-    let score = |worker: &NodeId| fleet.endpoint(worker).map_or(0.0, |e| balance::score(e, &averages, now));
-    let mut line = format!("picked={} score={:.4}", pick.worker, score(&pick.worker));
-    let candidates = select::candidates(fleet, ask, tried, now);
-    let others = candidates.iter().map(|e| e.worker).filter(|worker| *worker != pick.worker);
-    let others: Vec<String> =
-        others.take(MAX_EXPLAINED).map(|worker| format!("{worker}:{:.4}", score(&worker))).collect();
-    let rejected = refused(fleet, ask, tried, now).into_iter().filter(|r| r.worker_id != pick.worker);
-    let rejected: Vec<String> =
-        rejected.take(MAX_EXPLAINED).map(|r| format!("{}:{}", r.worker_id, r.reason)).collect();
-    for (name, list) in [("others", others), ("rejected", rejected)] {
-        if !list.is_empty() {
-            line.push_str(&format!(" {name}={}", list.join(",")));
-        }
+    let averages = fleet.averages();
+    let mut line = format!("picked={}", pick.worker);
+    if let Some(picked) = fleet.endpoint(&pick.worker) {
+        line.push_str(&format!(
+            " score={:.4} latency={:.4} in_flight={:.1} weight={:.1}",
+            balance::score(picked, averages, now),
+            picked.expected_latency(averages, now),
+            balance::in_flight(picked, averages, now),
+            picked.weight(now),
+        ));
     }
+    let candidates = candidates(fleet, ask, tried, now);
+    let others = candidates.into_iter().map(|i| &fleet.endpoints[i]).filter(|e| e.worker != pick.worker);
+    let scored = |e: &Endpoint| format!("{}:{:.4}", e.worker, balance::score(e, averages, now));
+    list(&mut line, "others", others.map(scored));
+    let rejected = refused(fleet, ask, tried, now).into_iter().filter(|r| r.worker_id != pick.worker);
+    list(&mut line, "rejected", rejected.map(|r| format!("{}:{}", r.worker_id, r.reason)));
     line
+}
+
+/// The first of them, and how many more there are.
+fn list(line: &mut String, name: &str, items: impl Iterator<Item = String>) {
+    let mut items: Vec<String> = items.collect();
+    let more = items.len().saturating_sub(MAX_EXPLAINED);
+    items.truncate(MAX_EXPLAINED);
+    if more > 0 {
+        items.push(format!("+{more}"));
+    }
+    if !items.is_empty() {
+        line.push_str(&format!(" {name}={}", items.join(",")));
+    }
+}
+
+fn candidates(fleet: &Fleet, ask: &Ask<'_>, tried: &[Tried], now: Instant) -> Vec<usize> {
+    let mut candidates = Vec::new();
+    Terms::new(fleet, ask, tried, now).candidates(fleet, &mut candidates);
+    candidates
 }
 
 /// The instances that did not or could not get the request; those of other workers are left out when one is asked for.
 fn refused(fleet: &Fleet, ask: &Ask<'_>, tried: &[Tried], now: Instant) -> Vec<RefusedInstance> {
-    let panic = fleet.is_in_panic(now);
-    let candidates = select::candidates(fleet, ask, tried, now);
-    let best = candidates.first().map(|endpoint| endpoint.rank(now));
+    let terms = Terms::new(fleet, ask, tried, now);
+    let best = candidates(fleet, ask, tried, now).first().map(|i| fleet.endpoints[*i].rank(now));
     let live = fleet.endpoints.iter().filter_map(|endpoint| {
         let rank = endpoint.rank(now);
         let outranked = (best.is_some_and(|best| rank > best)).then(|| rank.reason());
-        let reason = select::refusal(endpoint, fleet, ask, tried, panic, now).or(outranked)?;
+        let reason = terms.refusal(fleet, endpoint).or(outranked)?;
         let version = endpoint.service.version.clone();
         Some(RefusedInstance { worker_id: endpoint.worker, version, reason })
     });
@@ -73,7 +94,7 @@ fn refused(fleet: &Fleet, ask: &Ask<'_>, tried: &[Tried], now: Instant) -> Vec<R
 
 /// A request for this service without further wishes could be served.
 fn is_servable(fleet: &Fleet, service: &str, tried: &[Tried], now: Instant) -> bool {
-    !select::candidates(fleet, &Ask::of(service), tried, now).is_empty()
+    !candidates(fleet, &Ask::of(service), tried, now).is_empty()
 }
 
 fn next_readmission(fleet: &Fleet, now: Instant) -> Option<Duration> {

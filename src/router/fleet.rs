@@ -2,22 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use super::averages::Averages;
 use super::endpoint::Endpoint;
+use super::hedge::HedgeBudget;
 use super::reason::Reason;
+use super::request::Pick;
 use super::retry::RetryBudget;
 use super::split::RouteChoice;
 use crate::id::NodeId;
 use crate::manifest::Health;
-use crate::time::{Duration, Instant};
-
-/// What to expect of a service of which nothing was measured yet, in seconds.
-const FIRST_GUESS: f64 = 0.1;
-
-/// A report older than this says nothing of the fleet.
-const REPORT_LIFETIME: Duration = Duration::from_secs(10);
-
-/// How long the fleet's averages are used before they are computed again.
-const AVERAGES_LIFETIME: Duration = Duration::from_millis(100);
+use crate::time::Instant;
 
 /// All instances of one service.
 #[derive(Debug)]
@@ -27,8 +21,14 @@ pub(super) struct Fleet {
     /// On workers that died or left lately.
     pub(super) gone: BTreeMap<NodeId, Gone>,
     pub(super) choice: RouteChoice,
-    pub(super) budget: RetryBudget,
+    pub(super) retries: RetryBudget,
+    pub(super) hedges: HedgeBudget,
+    /// The positions of the near instances; empty when nearness makes no difference.
+    pub(super) near: Vec<usize>,
+    /// Some instance may be ejected.
+    pub(super) ejects: bool,
     averages: Averages,
+    changed: bool,
 }
 
 /// An instance whose worker is no more.
@@ -40,55 +40,77 @@ pub(super) struct Gone {
     pub(super) reason: Reason,
 }
 
-/// What the fleet does as a whole.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Averages {
-    /// The median of the times to first byte, in seconds.
-    pub(super) latency: f64,
-    /// The mean of what an instance works on for other entries.
-    pub(super) others: f64,
-    /// The mean weight.
-    pub(super) weight: f64,
-    at: Option<Instant>,
-}
-
 impl Fleet {
     pub(super) fn new(choice: RouteChoice, now: Instant) -> Self {
         let route = &choice.route;
-        let budget = RetryBudget::new(route.retry_percent, route.retry_min_per_second, now);
-        let averages = Averages { latency: FIRST_GUESS, others: 0.0, weight: 1.0, at: None };
-        Self { endpoints: Vec::new(), gone: BTreeMap::new(), choice, budget, averages }
+        Self {
+            endpoints: Vec::new(),
+            gone: BTreeMap::new(),
+            retries: RetryBudget::new(route.retry_percent, route.retry_min_per_second, now),
+            hedges: HedgeBudget::new(now),
+            choice,
+            near: Vec::new(),
+            ejects: false,
+            averages: Averages::of(&[], now),
+            changed: false,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.endpoints.is_empty() && self.gone.is_empty()
     }
 
+    pub(super) fn position(&self, worker: &NodeId) -> Option<usize> {
+        self.endpoints.binary_search_by(|endpoint| endpoint.worker.cmp(worker)).ok()
+    }
+
     pub(super) fn endpoint(&self, worker: &NodeId) -> Option<&Endpoint> {
-        self.position(worker).ok().map(|i| &self.endpoints[i])
+        self.position(worker).map(|i| &self.endpoints[i])
     }
 
     pub(super) fn endpoint_mut(&mut self, worker: &NodeId) -> Option<&mut Endpoint> {
-        self.position(worker).ok().map(|i| &mut self.endpoints[i])
+        self.position(worker).map(|i| &mut self.endpoints[i])
+    }
+
+    /// The position of the instance that was picked; `None` when it is gone, or was replaced by a new boot.
+    pub(super) fn picked(&self, pick: &Pick) -> Option<usize> {
+        let ticket = &pick.ticket;
+        let is_it = |i: usize| self.endpoints.get(i).is_some_and(|e| e.generation == ticket.generation);
+        if is_it(ticket.position) {
+            return Some(ticket.position);
+        }
+        self.position(&pick.worker).filter(|i| is_it(*i))
     }
 
     /// Adds an instance, in the place of an earlier one of the same worker.
-    pub(super) fn insert(&mut self, endpoint: Endpoint) {
-        self.averages.at = None;
-        match self.position(&endpoint.worker) {
+    pub(super) fn insert(&mut self, mut endpoint: Endpoint) {
+        endpoint.group = self.choice.split.group(&endpoint.version);
+        self.changed = true;
+        match self.endpoints.binary_search_by(|other| other.worker.cmp(&endpoint.worker)) {
             Ok(i) => self.endpoints[i] = endpoint,
             Err(i) => self.endpoints.insert(i, endpoint),
         }
     }
 
+    /// Changes an instance that is there.
+    pub(super) fn change(&mut self, position: usize, change: impl FnOnce(&mut Endpoint)) {
+        self.changed = true;
+        let endpoint = &mut self.endpoints[position];
+        change(endpoint);
+        endpoint.group = self.choice.split.group(&endpoint.version);
+    }
+
     pub(super) fn remove(&mut self, worker: &NodeId) -> Option<Endpoint> {
-        self.averages.at = None;
-        self.position(worker).ok().map(|i| self.endpoints.remove(i))
+        self.changed = true;
+        self.position(worker).map(|i| self.endpoints.remove(i))
     }
 
     pub(super) fn set_route(&mut self, choice: RouteChoice) {
-        self.budget.configure(choice.route.retry_percent, choice.route.retry_min_per_second);
+        self.retries.configure(choice.route.retry_percent, choice.route.retry_min_per_second);
         self.choice = choice;
+        for endpoint in &mut self.endpoints {
+            endpoint.group = self.choice.split.group(&endpoint.version);
+        }
     }
 
     /// Instances that pass their checks on live workers that take requests.
@@ -104,56 +126,45 @@ impl Fleet {
 
     /// More than half of the usable instances are ejected: something else is wrong, and ejection is ignored.
     pub(super) fn is_in_panic(&self, now: Instant) -> bool {
-        self.ejected(now) * 2 > self.usable()
+        let (usable, ejected) = self.usable_and_ejected(now);
+        ejected * 2 > usable
     }
 
     /// One more may be ejected: at most half of the usable instances are then out, and never the only one.
     pub(super) fn can_spare_one(&self, now: Instant) -> bool {
-        (self.ejected(now) + 1) * 2 <= self.usable()
+        let (usable, ejected) = self.usable_and_ejected(now);
+        (ejected + 1) * 2 <= usable
     }
 
-    /// What the fleet does as a whole, at most 100 ms old.
-    pub(super) fn averages(&mut self, now: Instant) -> Averages {
-        let fresh = |at| now.since(at) < AVERAGES_LIFETIME;
-        if !self.averages.at.is_some_and(fresh) {
-            self.averages = self.measured(now);
-        }
-        self.averages
+    /// The share of attempts that succeed lately, the mean of the instances that are in use; 1 when nothing is known.
+    pub(super) fn success(&self, now: Instant) -> f64 {
+        let used = self.endpoints.iter().filter(|e| e.is_usable() && e.ejected(now).is_none());
+        let (count, sum) = used.fold((0_u32, 0.0), |(count, sum), e| (count + 1, sum + e.success.recent()));
+        if count == 0 { 1.0 } else { sum / f64::from(count) }
     }
 
-    /// The averages last computed.
-    pub(super) const fn last_averages(&self) -> Averages {
-        self.averages
-    }
-
-    fn measured(&self, now: Instant) -> Averages {
-        let mut latencies: Vec<f64> = self.endpoints.iter().filter_map(|e| e.latency.measured()).collect();
-        latencies.sort_by(f64::total_cmp);
-        let oldest = now.before(REPORT_LIFETIME);
-        let reports: Vec<f64> = self.endpoints.iter().filter_map(|e| e.others_since(oldest)).collect();
-        let weights: f64 = self.endpoints.iter().map(|e| e.weight(now)).sum();
-        Averages {
-            // The lower of two, so that one instance that fails does not make a bad time the norm.
-            latency: latencies.get(latencies.len().saturating_sub(1) / 2).copied().unwrap_or(FIRST_GUESS),
-            others: mean(&reports),
-            weight: if self.endpoints.is_empty() { 1.0 } else { weights / self.endpoints.len() as f64 },
-            at: Some(now),
+    /// Brings the averages up to date when they are older than 100 ms.
+    pub(super) fn refresh(&mut self, now: Instant) {
+        if self.changed || !self.averages.are_fresh(now) {
+            self.averages = Averages::of(&self.endpoints, now);
+            self.averages.near(&self.endpoints, &mut self.near);
+            self.ejects = self.endpoints.iter().any(|endpoint| endpoint.outlier.is_out());
+            self.changed = false;
         }
     }
 
-    fn position(&self, worker: &NodeId) -> Result<usize, usize> {
-        self.endpoints.binary_search_by(|endpoint| endpoint.worker.cmp(worker))
+    /// What the fleet does as a whole, as of the last refresh.
+    pub(super) const fn averages(&self) -> &Averages {
+        &self.averages
     }
 
-    fn usable(&self) -> usize {
-        self.endpoints.iter().filter(|endpoint| endpoint.is_usable()).count()
+    fn usable_and_ejected(&self, now: Instant) -> (usize, usize) {
+        if !self.ejects {
+            return (self.endpoints.iter().filter(|endpoint| endpoint.is_usable()).count(), 0);
+        }
+        let usable = self.endpoints.iter().filter(|endpoint| endpoint.is_usable());
+        usable.fold((0, 0), |(usable, ejected), endpoint| {
+            (usable + 1, ejected + usize::from(endpoint.ejected(now).is_some()))
+        })
     }
-
-    fn ejected(&self, now: Instant) -> usize {
-        self.endpoints.iter().filter(|e| e.is_usable() && e.ejected(now).is_some()).count()
-    }
-}
-
-fn mean(values: &[f64]) -> f64 {
-    if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
 }

@@ -3,11 +3,14 @@
 //! The policy here is pure and is driven by `proxy`, which is behind the feature `net`: for each attempt `pick`
 //! and `begin` (under one lock), `answered` when the head of the answer is there, `finish` when all is over.
 
+mod attempts;
+mod averages;
 mod balance;
 mod endpoint;
 mod ewma;
 mod explain;
 mod fleet;
+mod hedge;
 mod outlier;
 #[cfg(feature = "net")]
 pub mod proxy;
@@ -17,9 +20,11 @@ mod retry;
 mod select;
 mod selector;
 mod split;
+mod success;
 mod summary;
 mod table;
 mod unavailable;
+mod verdict;
 
 #[cfg(test)]
 mod tests;
@@ -33,8 +38,8 @@ use crate::id::NodeId;
 use crate::manifest::Route;
 use crate::time::{Duration, Instant};
 use crate::view::View;
-use endpoint::{Attempt, Endpoint};
-use outlier::Case;
+use fleet::Fleet;
+use select::Terms;
 use table::Table;
 
 pub use reason::Reason;
@@ -56,12 +61,13 @@ pub struct Router {
     table: Table,
     rng: ChaCha8Rng,
     tickets: u64,
+    scratch: Vec<usize>,
 }
 
 impl Router {
     /// A router that knows no member yet.
     pub fn new(local: NodeId, seed: [u8; 32]) -> Self {
-        Self { table: Table::new(local), rng: ChaCha8Rng::from_seed(seed), tickets: 0 }
+        Self { table: Table::new(local), rng: ChaCha8Rng::from_seed(seed), tickets: 0, scratch: Vec::new() }
     }
 
     /// Follows the view of the members.
@@ -76,25 +82,25 @@ impl Router {
         let Some(fleet) = self.table.fleets.get_mut(ask.service) else {
             return Err(Box::new(explain::unavailable(&self.table, ask, tried, now)));
         };
-        let averages = fleet.averages(now);
-        let candidates = select::candidates(fleet, ask, tried, now);
-        let Some(endpoint) = select::choose(fleet, candidates, ask, &averages, now, &mut self.rng) else {
+        fleet.refresh(now);
+        let terms = Terms::new(fleet, ask, tried, now);
+        let Some(position) = terms.choose(fleet, &mut self.scratch, &mut self.rng) else {
             return Err(Box::new(explain::unavailable(&self.table, ask, tried, now)));
         };
-        let ticket =
-            Ticket { generation: endpoint.generation, number: self.tickets, first: tried.is_empty() };
-        Ok(endpoint.picked(ticket))
+        let endpoint = &fleet.endpoints[position];
+        let (generation, first) = (endpoint.generation, tried.is_empty());
+        Ok(endpoint.picked(Ticket { generation, position, number: self.tickets, first }))
     }
 
     /// The attempt starts, and counts until `finish`. Call it under the same lock as `pick`.
     pub fn begin(&mut self, pick: &Pick, now: Instant) {
-        if let Some(fleet) = self.table.fleets.get_mut(&pick.endpoint.service)
-            && pick.ticket.first
-        {
-            fleet.budget.deposit(now);
+        let Some(fleet) = self.table.fleets.get_mut(&pick.endpoint.service) else { return };
+        if pick.ticket.first {
+            fleet.retries.deposit(now);
+            fleet.hedges.deposit(now);
         }
-        if let Some(endpoint) = self.endpoint_of(pick) {
-            endpoint.begin(pick.ticket.number, now);
+        if let Some(position) = fleet.picked(pick) {
+            fleet.endpoints[position].begin(pick.ticket.number, now);
         }
     }
 
@@ -108,17 +114,19 @@ impl Router {
         retry_after: Option<Duration>,
         now: Instant,
     ) -> Option<Duration> {
-        let attempt = self.endpoint_of(pick)?.note_answer(pick.ticket.number)?;
+        let (fleet, position) = self.attempted(pick)?;
+        let endpoint = &mut fleet.endpoints[position];
+        let attempt = endpoint.attempts.note_answer(pick.ticket.number)?;
         let cost = retry_after.unwrap_or_default().clamp(FAILURE_COST, MAX_FAILURE_COST);
         if status >= 500 {
-            return self.failed(pick, attempt, cost, now);
+            return noted(pick, fleet.failed(position, attempt, cost, now));
         }
-        let endpoint = self.endpoint_of(pick)?;
         // Too many requests: the instance works, but wants fewer.
         match status {
             429 => endpoint.latency.penalise(cost, now),
             _ => endpoint.latency.observe(first_byte, now),
         }
+        endpoint.success.record(true, now);
         endpoint.outlier.answered(now);
         None
     }
@@ -134,22 +142,25 @@ impl Router {
             | Outcome::Broken
             | Outcome::Cancelled => None,
         };
-        let endpoint = self.endpoint_of(pick)?;
-        let attempt = endpoint.end(pick.ticket.number)?;
+        let (fleet, position) = self.attempted(pick)?;
+        let endpoint = &mut fleet.endpoints[position];
+        let attempt = endpoint.attempts.end(pick.ticket.number)?;
         match outcome {
             Outcome::Answered { .. } => {
                 endpoint.outlier.completed();
                 ejection
             }
-            Outcome::ConnectFailed => self.refused(pick, attempt, now),
+            Outcome::ConnectFailed => noted(pick, fleet.refused(position, attempt, now)),
             Outcome::Refused(refusal) => {
                 endpoint.refused_by_exit(refusal, now);
                 None
             }
-            Outcome::Timeout | Outcome::Broken if attempt.answered => self.broke(pick, attempt, now),
+            Outcome::Timeout | Outcome::Broken if attempt.answered => {
+                noted(pick, fleet.broke(position, attempt, now))
+            }
             Outcome::Timeout | Outcome::Broken => {
-                let elapsed = now.since(attempt.started);
-                self.failed(pick, attempt, elapsed.clamp(FAILURE_COST, MAX_FAILURE_COST), now)
+                let cost = now.since(attempt.started).clamp(FAILURE_COST, MAX_FAILURE_COST);
+                noted(pick, fleet.failed(position, attempt, cost, now))
             }
             Outcome::Cancelled => {
                 if !attempt.answered {
@@ -169,9 +180,34 @@ impl Router {
         }
     }
 
-    /// Takes the permission for one retry that is not free from the service's budget, if there is one.
+    /// Takes the permission for one retry that is not free from the service's budget, if there is one. When most of its
+    /// instances fail there hardly is.
     pub fn may_retry(&mut self, service: &str, now: Instant) -> bool {
-        self.table.fleets.get_mut(service).is_some_and(|fleet| fleet.budget.withdraw(now))
+        let fleet = self.table.fleets.get_mut(service);
+        fleet.is_some_and(|fleet| fleet.retries.withdraw(fleet.success(now), now))
+    }
+
+    /// For how long the first instance may be silent before a second one is asked as well; `None` is for ever.
+    pub fn hedge_after(&self, service: &str) -> Option<Duration> {
+        let fleet = self.table.fleets.get(service)?;
+        Some(fleet.choice.route.hedge_after).filter(|after| !after.is_zero())
+    }
+
+    /// Takes the permission to hedge one request from the service's budget of 5 %, if there is one. The hedge is
+    /// then picked with the silent instance among the `tried`.
+    pub fn may_hedge(&mut self, service: &str, now: Instant) -> bool {
+        self.table.fleets.get_mut(service).is_some_and(|fleet| fleet.hedges.withdraw(now))
+    }
+
+    /// This entry's link to the worker is silent: until then, or until it `answers`, its instances are avoided
+    /// where others are to be had. A new boot of the worker begins with a clean record.
+    pub fn stalled(&mut self, worker: &NodeId, until: Instant) {
+        self.table.stalled(worker, until);
+    }
+
+    /// This entry's link to the worker moves. Costs next to nothing unless it was `stalled`.
+    pub fn answers(&mut self, worker: &NodeId) {
+        self.table.answers(worker);
     }
 
     /// The route that holds for a service that somebody offers.
@@ -195,42 +231,17 @@ impl Router {
         fleet.map(|fleet| explain::explain(fleet, ask, tried, pick, now)).unwrap_or_default()
     }
 
-    fn endpoint_of(&mut self, pick: &Pick) -> Option<&mut Endpoint> {
+    fn attempted(&mut self, pick: &Pick) -> Option<(&mut Fleet, usize)> {
         let fleet = self.table.fleets.get_mut(&pick.endpoint.service)?;
-        let endpoint = fleet.endpoint_mut(&pick.worker)?;
-        (endpoint.generation == pick.ticket.generation).then_some(endpoint)
-    }
-
-    fn failed(&mut self, pick: &Pick, attempt: Attempt, cost: Duration, now: Instant) -> Option<Duration> {
-        let case = self.case(pick, attempt, now);
-        let endpoint = self.endpoint_of(pick)?;
-        endpoint.latency.penalise(cost, now);
-        let ejection = endpoint.outlier.failed(now, case)?;
-        // When its time is over, its failures must not starve it of the trial.
-        endpoint.latency.forgive();
-        note_ejection(pick, ejection)
-    }
-
-    fn broke(&mut self, pick: &Pick, attempt: Attempt, now: Instant) -> Option<Duration> {
-        let case = self.case(pick, attempt, now);
-        let ejection = self.endpoint_of(pick)?.outlier.broke(now, case)?;
-        note_ejection(pick, ejection)
-    }
-
-    fn refused(&mut self, pick: &Pick, attempt: Attempt, now: Instant) -> Option<Duration> {
-        let case = self.case(pick, attempt, now);
-        let ejection = self.endpoint_of(pick)?.outlier.refused(now, case)?;
-        note_ejection(pick, ejection)
-    }
-
-    fn case(&self, pick: &Pick, attempt: Attempt, now: Instant) -> Case {
-        let fleet = self.table.fleets.get(&pick.endpoint.service);
-        Case { permitted: fleet.is_some_and(|fleet| fleet.can_spare_one(now)), on_trial: attempt.trial }
+        let position = fleet.picked(pick)?;
+        Some((fleet, position))
     }
 }
 
-fn note_ejection(pick: &Pick, ejection: Duration) -> Option<Duration> {
-    let EndpointKey { worker, service } = &pick.endpoint;
-    tracing::info!(%service, %worker, seconds = ejection.as_secs(), "instance ejected");
-    Some(ejection)
+fn noted(pick: &Pick, ejection: Option<Duration>) -> Option<Duration> {
+    if let Some(ejection) = ejection {
+        let EndpointKey { worker, service } = &pick.endpoint;
+        tracing::info!(%service, %worker, seconds = ejection.as_secs(), "instance ejected");
+    }
+    ejection
 }

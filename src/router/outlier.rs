@@ -40,7 +40,7 @@ struct Ejection {
 /// Why an instance was taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// Failures in a row: it is not used before its time is over.
+    /// Failures in a row, or too many of them: it is not used before its time is over.
     Failures,
     /// A refused connection: it is used only when there is nothing else, which costs the caller nothing.
     Refused,
@@ -73,6 +73,11 @@ impl Outlier {
             Some(ejection) if now < ejection.until => Standing::Out(ejection.cause, ejection.until),
             Some(ejection) => Standing::Trial(ejection.cause),
         }
+    }
+
+    /// It is out, or on trial.
+    pub(super) const fn is_out(&self) -> bool {
+        self.ejection.is_some()
     }
 
     /// The head of a good answer came.
@@ -123,6 +128,11 @@ impl Outlier {
         self.refusals = self.refusals.saturating_add(1);
         self.ejection = Some(Ejection { until: now + time, cause: Cause::Refused });
         Some(time)
+    }
+
+    /// It takes part, and fails more often than the others. Returns how long the instance is out.
+    pub(super) fn stands_out(&mut self, now: Instant, case: Case) -> Option<Duration> {
+        if self.standing(now) == Standing::In { self.eject(now, case.permitted) } else { None }
     }
 
     fn judge(&mut self, in_a_row: u32, now: Instant, case: Case) -> Option<Duration> {

@@ -83,6 +83,8 @@ pub struct Pick {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
     pub(super) generation: u64,
+    /// Where the instance is in its fleet, unless that changed since.
+    pub(super) position: usize,
     pub(super) number: u64,
     pub(super) first: bool,
 }

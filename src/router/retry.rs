@@ -44,8 +44,16 @@ impl Retry {
 /// For how long an unused permission to retry lasts.
 const MEMORY: Duration = Duration::from_secs(10);
 
+/// The most permissions that a retry costs.
+const MAX_PRICE: f64 = 20.0;
+
 /// How many retries a service may have: a share of its recent requests, and some at any rate, so that retries
 /// cannot multiply the load of a service that fails.
+///
+/// As long as half of the attempts at its instances succeed, a retry costs one permission. The fewer succeed, the
+/// less likely is the retry to, and the more it costs: when all replicas fail, next to nothing is repeated. (gRPC's
+/// retry throttling, gRFC A6, stops at a share of the attempts. Here each instance counts the same however many
+/// attempts it had, so that one that takes many requests with it does not cost them their retries.)
 #[derive(Debug, Clone)]
 pub(super) struct RetryBudget {
     percent: u32,
@@ -73,15 +81,17 @@ impl RetryBudget {
         self.deposits += f64::from(self.percent) / 100.0;
     }
 
-    /// Takes the permission for one retry, if there is one.
-    pub(super) fn withdraw(&mut self, now: Instant) -> bool {
+    /// Takes the permissions for one retry, if there are enough. `success` is the share of attempts that succeed.
+    pub(super) fn withdraw(&mut self, success: f64, now: Instant) -> bool {
         self.age(now);
-        let source = if self.deposits >= 1.0 { &mut self.deposits } else { &mut self.reserve };
-        let granted = *source >= 1.0;
-        if granted {
-            *source -= 1.0;
+        let price = (0.5 / success).clamp(1.0, MAX_PRICE);
+        if self.deposits + self.reserve < price {
+            return false;
         }
-        granted
+        let saved = self.deposits.min(price);
+        self.deposits -= saved;
+        self.reserve -= price - saved;
+        true
     }
 
     fn age(&mut self, now: Instant) {

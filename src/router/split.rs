@@ -6,6 +6,9 @@ use super::selector::{InstanceVersion, Selector};
 use crate::id::{NodeId, ServiceName};
 use crate::manifest::Route;
 
+/// The most entries of a split that count; manifests have no more.
+const MAX_ENTRIES: usize = 32;
+
 /// The route that holds for a service.
 #[derive(Debug, Clone)]
 pub(super) struct RouteChoice {
@@ -31,6 +34,20 @@ impl RouteChoice {
     }
 }
 
+/// A set of a split's groups.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Groups(u64);
+
+impl Groups {
+    pub(super) const fn insert(&mut self, group: usize) {
+        self.0 |= 1 << group;
+    }
+
+    const fn contains(self, group: usize) -> bool {
+        self.0 & (1 << group) != 0
+    }
+}
+
 /// A canary split, parsed once.
 #[derive(Debug, Clone)]
 pub(super) struct CanarySplit {
@@ -42,7 +59,7 @@ impl CanarySplit {
     fn new(route: &Route) -> Self {
         let mut entries = Vec::with_capacity(route.split.len());
         let mut rest = 100.0;
-        for entry in &route.split {
+        for entry in route.split.iter().take(MAX_ENTRIES) {
             match entry.version.parse() {
                 Ok(selector) => {
                     entries.push((selector, f64::from(entry.percent)));
@@ -67,9 +84,9 @@ impl CanarySplit {
         entry.unwrap_or(self.entries.len())
     }
 
-    /// Whether instances of this version get any of the requests that name no version.
-    pub(super) fn has_share(&self, version: &InstanceVersion) -> bool {
-        self.share(self.group(version)) > 0.0
+    /// Whether instances of this group get any of the requests that name no version.
+    pub(super) fn has_share(&self, group: usize) -> bool {
+        self.share(group) > 0.0
     }
 
     /// The share of a group, in percent.
@@ -79,17 +96,16 @@ impl CanarySplit {
 
     /// Draws one of the groups that are `present` by their shares; `unit` is uniform in [0, 1). The shares of the
     /// absent ones go to the others. `None` when no group with a share is present.
-    pub(super) fn draw(&self, present: &[usize], unit: f64) -> Option<usize> {
-        let with_share: Vec<usize> =
-            (0..=self.entries.len()).filter(|g| present.contains(g) && self.share(*g) > 0.0).collect();
-        let total: f64 = with_share.iter().map(|group| self.share(*group)).sum();
+    pub(super) fn draw(&self, present: Groups, unit: f64) -> Option<usize> {
+        let with_share = || (0..=self.entries.len()).filter(|g| present.contains(*g) && self.share(*g) > 0.0);
+        let total: f64 = with_share().map(|group| self.share(group)).sum();
         let mut left = unit * total;
-        for group in &with_share {
-            left -= self.share(*group);
+        for group in with_share() {
+            left -= self.share(group);
             if left < 0.0 {
-                return Some(*group);
+                return Some(group);
             }
         }
-        with_share.last().copied()
+        with_share().next_back()
     }
 }

@@ -21,12 +21,27 @@ pub(super) struct Table {
     members: Vec<Arc<MemberView>>,
     /// Under which services a worker is listed, as live or as gone.
     listed: BTreeMap<NodeId, Vec<ServiceName>>,
+    /// The boots of workers to which this entry's link is silent, and until when that counts.
+    stalled: BTreeMap<NodeId, Stall>,
     generations: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stall {
+    epoch: u64,
+    until: Instant,
 }
 
 impl Table {
     pub(super) const fn new(local: NodeId) -> Self {
-        Self { local, fleets: BTreeMap::new(), members: Vec::new(), listed: BTreeMap::new(), generations: 0 }
+        Self {
+            local,
+            fleets: BTreeMap::new(),
+            members: Vec::new(),
+            listed: BTreeMap::new(),
+            stalled: BTreeMap::new(),
+            generations: 0,
+        }
     }
 
     /// Follows the view. Members that did not change since the last one cost next to nothing.
@@ -55,6 +70,29 @@ impl Table {
         self.fleets.retain(|_, fleet| !fleet.is_empty());
     }
 
+    /// This entry's link to the worker is silent.
+    pub(super) fn stalled(&mut self, worker: &NodeId, until: Instant) {
+        let member = self.members.binary_search_by(|member| member.id.cmp(worker)).ok();
+        let Some(epoch) = member.map(|i| self.members[i].version.epoch) else { return };
+        self.stalled.insert(*worker, Stall { epoch, until });
+        self.set_stalled(worker, Some(until));
+    }
+
+    /// This entry's link to the worker moves.
+    pub(super) fn answers(&mut self, worker: &NodeId) {
+        if self.stalled.remove(worker).is_some() {
+            self.set_stalled(worker, None);
+        }
+    }
+
+    fn set_stalled(&mut self, worker: &NodeId, until: Option<Instant>) {
+        for name in self.listed.get(worker).into_iter().flatten() {
+            if let Some(endpoint) = self.fleets.get_mut(name).and_then(|fleet| fleet.endpoint_mut(worker)) {
+                endpoint.set_stalled(until);
+            }
+        }
+    }
+
     /// A live member: its instances are those that its manifest names.
     fn list(&mut self, member: &MemberView, now: Instant) {
         let services: &[Service] = member.manifest.as_ref().map_or(&[], |manifest| &manifest.services);
@@ -75,12 +113,17 @@ impl Table {
     fn list_service(&mut self, member: &MemberView, service: &Service, now: Instant) {
         let generation = self.generations + 1;
         let local = member.id == self.local;
+        let stall = self.stalled.get(&member.id).filter(|stall| stall.epoch == member.version.epoch).copied();
         let fleet = self.fleet(&service.name, now);
-        match fleet.endpoint_mut(&member.id) {
-            Some(endpoint) if endpoint.epoch == member.version.epoch => endpoint.update(member, service, now),
+        match fleet.position(&member.id) {
+            Some(i) if fleet.endpoints[i].epoch == member.version.epoch => {
+                fleet.change(i, |endpoint| endpoint.update(member, service, now));
+            }
             // A new boot: what was seen of the last one says nothing of it.
             Some(_) | None => {
-                fleet.insert(Endpoint::new(member, service, local, generation, now));
+                let mut endpoint = Endpoint::new(member, service, local, generation, now);
+                endpoint.set_stalled(stall.map(|stall| stall.until));
+                fleet.insert(endpoint);
                 self.generations = generation;
             }
         }
@@ -111,6 +154,7 @@ impl Table {
     }
 
     fn forget(&mut self, worker: &NodeId) {
+        self.stalled.remove(worker);
         for name in self.listed.remove(worker).unwrap_or_default() {
             if let Some(fleet) = self.fleets.get_mut(&name) {
                 fleet.remove(worker);

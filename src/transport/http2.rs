@@ -21,7 +21,7 @@ pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 const FRAME_LEN: u32 = 64 << 10;
-const STREAMS: u32 = 1024;
+const STREAMS: u32 = 4096;
 const SEND_BUFFER: usize = 1 << 20;
 
 /// A client's headers may have 64 KiB; HTTP/2 counts 32 bytes more for each.

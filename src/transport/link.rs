@@ -1,5 +1,6 @@
 //! A link that this node dialled: an HTTP/2 client, and the task that keeps it going and notices its end.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::trace;
 
+use super::cork::{Cork, Corked, corked};
 use super::http2::{self, CLOSING_TIMEOUT};
 use super::keyring::KeyId;
 use super::metered::Traffic;
@@ -47,6 +49,7 @@ impl Link {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let (stream, cork) = corked(stream);
         let (sender, connection) = http2::client().handshake(stream).await?;
         let ended = Arc::new(AtomicBool::new(false));
         let link = Arc::new(Self {
@@ -58,7 +61,7 @@ impl Link {
         });
         let watched = Arc::downgrade(&link);
         tasks.spawn(async move {
-            drive(connection, traffic, watched, stop).await;
+            drive(connection, cork, traffic, watched, stop).await;
             ended.store(true, Ordering::Release);
         });
         Ok(link)
@@ -94,7 +97,8 @@ impl Link {
 }
 
 async fn drive<S>(
-    mut connection: Connection<S, Bytes>,
+    mut connection: Connection<Corked<S>, Bytes>,
+    mut cork: Cork<S>,
     traffic: Traffic,
     link: Weak<Link>,
     stop: CancellationToken,
@@ -103,6 +107,7 @@ async fn drive<S>(
 {
     let pings = connection.ping_pong();
     let mut connection = pin!(connection);
+    let mut connection = poll_fn(|cx| cork.poll(cx, |cx| connection.as_mut().poll(cx)));
     tokio::select! {
         result = &mut connection => trace!(?result, "a link ended"),
         () = fall_silent(pings, traffic, link) => trace!("a link fell silent"),

@@ -6,6 +6,7 @@ mod accept;
 mod admission;
 mod backoff;
 mod connect;
+mod cork;
 mod hello;
 mod http2;
 mod keyring;

@@ -1,5 +1,6 @@
 //! What members ask over the links that they dialled: requests for the core, proxied requests, and who they are.
 
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, trace};
 
 use super::admission::Admission;
+use super::cork::corked;
 use super::http2::{self, CLOSING_TIMEOUT, CORE_PATH, WHOAMI_PATH};
 use super::{LinkRequest, Proxied};
 use crate::id::NodeId;
@@ -74,6 +76,7 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let asker = Asker { id: peer, ip: remote.ip().to_canonical() };
+        let (stream, mut cork) = corked(stream);
         let handshake = timeout(LINK_REQUEST_TIMEOUT, http2::server().handshake(stream)).await;
         let Ok(handshake) = handshake else { return Ok(()) };
         let mut connection = handshake?;
@@ -81,9 +84,9 @@ impl Server {
         let mut is_expired = false;
         loop {
             tokio::select! {
-                accepted = connection.accept() => match accepted {
-                    Some(stream) => { let (request, respond) = stream?; self.dispatch(asker, request, respond); }
-                    None => return Ok(()),
+                accepted = poll_fn(|cx| cork.poll(cx, |cx| connection.poll_accept(cx))) => match accepted {
+                    Ok(Some(stream)) => { let (request, respond) = stream?; self.dispatch(asker, request, respond); }
+                    Ok(None) | Err(_) => return Ok(()),
                 },
                 () = &mut expired, if !is_expired => {
                     connection.graceful_shutdown();
@@ -94,7 +97,9 @@ impl Server {
         }
         connection.graceful_shutdown();
         let last_streams = async {
-            while let Some(Ok((_request, mut respond))) = connection.accept().await {
+            while let Ok(Some(Ok((_request, mut respond)))) =
+                poll_fn(|cx| cork.poll(cx, |cx| connection.poll_accept(cx))).await
+            {
                 // Surely not started, so whoever asks may go elsewhere.
                 respond.send_reset(Reason::REFUSED_STREAM);
             }

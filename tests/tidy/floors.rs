@@ -23,8 +23,9 @@ const FLOORS: [&[&str]; 13] = [
 const WORLD: usize = 6;
 
 /// Who may name which libraries: an architecture that depends on them everywhere cannot change them anywhere.
-const LIBRARIES: [(&[&str], &[&str]); 2] = [
+const LIBRARIES: [(&[&str], &[&str]); 3] = [
     (&["libp2p_tls", "libp2p_identity", "rcgen"], &["transport"]),
+    (&["opentelemetry", "opentelemetry_http", "opentelemetry_otlp", "opentelemetry_sdk"], &["router::proxy"]),
     (
         &["hyper", "hyper_util", "h2"],
         &["transport", "summary::stores", "admin", "router::proxy", "probe::checker", "cli", "dev"],

@@ -42,6 +42,8 @@ pub struct ServiceConfig {
     pub timeouts: Timeouts,
     /// Requests at the same time; 0 is no limit.
     pub max_in_flight: u32,
+    /// Requests that wait for a place when so many are under way; not published.
+    pub max_queue: u32,
     /// What it gets as `Host`.
     pub host: HostPolicy,
 }
@@ -76,6 +78,7 @@ impl ServiceConfig {
             tags: Vec::new(),
             timeouts: Timeouts::default(),
             max_in_flight: 256,
+            max_queue: 64,
             host: HostPolicy::default(),
         }
     }

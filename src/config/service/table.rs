@@ -60,6 +60,9 @@ pub struct ServiceTable {
     /// 0 is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_in_flight: Option<i64>,
+    /// Requests that wait, for half a second at most, while `max_in_flight` are under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_queue: Option<i64>,
     /// `preserve` or `backend`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
@@ -104,6 +107,7 @@ impl ServiceTable {
             tags: self.tags(&fields)?,
             timeouts: self.timeouts(&fields)?,
             max_in_flight: fields.number("max_in_flight", self.max_in_flight, 0..=1_000_000, 256)?,
+            max_queue: fields.number("max_queue", self.max_queue, 0..=10_000, defaults.max_queue)?,
             host: fields.one_of("host", self.host.as_ref(), &HOSTS)?,
             ..defaults
         };
@@ -183,6 +187,7 @@ impl From<&ServiceConfig> for ServiceTable {
                 total: Some(written(timeouts.total)),
             },
             max_in_flight: Some(service.max_in_flight.into()),
+            max_queue: Some(service.max_queue.into()),
             host: spelled(&HOSTS, service.host),
         }
     }

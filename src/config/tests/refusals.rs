@@ -135,10 +135,6 @@ fn settings_that_need_others_say_which() {
 
 #[test]
 fn what_is_not_built_is_refused_and_not_in_the_help() {
-    refused_flags(
-        &["--otlp=http://a"],
-        "--otlp: the export of traces is not built yet; accepted is to leave it out",
-    );
     refused(
         &[],
         &[("MESHNODE_MDNS", "true")],
@@ -150,7 +146,23 @@ fn what_is_not_built_is_refused_and_not_in_the_help() {
         "mesh.toml, line 1, key service.check: check = \"grpc\" (http, tcp and none are) is not built yet; accepted is to leave it out",
     );
     let help = RunArgs::command().render_long_help().to_string();
-    assert!(help.contains("--election-hold") && !help.contains("otlp") && !help.contains("mdns"), "{help}");
+    assert!(help.contains("--election-hold") && !help.contains("mdns"), "{help}");
+}
+
+#[test]
+fn a_collector_is_a_url_and_its_sample_a_share() {
+    refused_flags(
+        &["--otlp=collector:4318"],
+        "--otlp: 'collector:4318' is not accepted; accepted is an http:// or https:// URL with a host, and without user, query or fragment",
+    );
+    for bad in ["1.1", "-0.1", "NaN", "all"] {
+        let message = format!("--otlp-sample: '{bad}' is not accepted; accepted is a number from 0 to 1");
+        refused_flags(&["--otlp=http://a", &format!("--otlp-sample={bad}")], &message);
+    }
+    refused_flags(&["--otlp-sample=0.5"], "--otlp-sample needs --otlp");
+    let file = "otlp = \"http://a:4318\"\notlp-sample = 0.25\n";
+    let otlp = resolve(&[], &[], file).expect("valid").otlp.expect("set");
+    assert_eq!((otlp.collector.as_str(), otlp.sample), ("http://a:4318/", 0.25));
 }
 
 #[test]

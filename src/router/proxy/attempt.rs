@@ -57,7 +57,7 @@ impl Attempt<'_> {
     async fn here(self) -> Result<Answer, Failed> {
         let admitted = self.shared.exit.admit(&self.pick.endpoint.service).await.map_err(Failed::refused)?;
         let body = self.upload.body();
-        let sent = admitted.send(self.outbound.clone(), body);
+        let sent = admitted.send(self.outbound, body);
         let limits = Limits::of(self.shared, self.pick, self.progress, self.deadline);
         let response = limits.hold(sent).await?.map_err(|broken| Failed::broken(&broken))?;
         Ok(Answer { response, load: None })
@@ -172,7 +172,7 @@ fn from_exit(mut response: Response<ProxyBody>) -> Result<Answer, Failed> {
         if response.status() == StatusCode::BAD_GATEWAY {
             return Err(Failed::broken(&Broken::AtExit));
         }
-        headers::set(response.headers_mut(), headers::ERROR, &error);
+        headers::set(response.headers_mut(), headers::ERROR, error.as_str());
     }
     if tunnel {
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

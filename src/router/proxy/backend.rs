@@ -1,27 +1,19 @@
-//! Connections to the services of this node: kept alive, shared, and live before a body is asked for.
+//! One service of this node: its places, and its connections, which are kept alive and live before a body is asked for.
 
-use std::collections::BTreeMap;
-use std::error::Error;
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use h2::client::SendRequest as H2Sender;
 use http::Uri;
-use hyper::client::conn::http1;
-use hyper::service::Service as _;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
-use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
-use rustls::{ClientConfig, RootCertStore};
-use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use http::uri::Authority;
+use tokio::time::{sleep, timeout};
 
-use super::body::ProxyBody;
+use super::dial::{ConnectFailure, Connection, Dialler};
+use super::http1::Http1;
+use super::slots::{Slot, Slots};
 use crate::clock::Clock;
 use crate::config::ServiceConfig;
-use crate::manifest::Protocol;
+use crate::manifest::{HostPolicy, Protocol};
 use crate::time::{Duration, Instant};
 
 /// How long a connection stays unused before it is closed: less than the keep-alive of common servers, so that it
@@ -29,40 +21,37 @@ use crate::time::{Duration, Instant};
 const IDLE_FOR: Duration = Duration::from_secs(3);
 
 /// Unused connections kept for one service.
-const IDLE_MAX: usize = 64;
+const IDLE_MAX: usize = 256;
 
 /// How long a connection may need to become reusable after an answer ended.
 const SETTLES_WITHIN: Duration = Duration::from_millis(250);
 
-/// The window of one stream of an h2c service, and of its connection; equal ones can deadlock.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
+/// The longest that a request waits for a place; short enough to be told in time to try elsewhere.
+const QUEUES_FOR: Duration = Duration::from_millis(500);
 
-/// The connections to the services of this node.
-pub(super) struct Backends {
-    connector: TowerToHyperService<HttpsConnector<HttpConnector>>,
+/// One service of this node, as its operator configured it.
+#[derive(Debug)]
+pub(super) struct Backend {
+    pub(super) config: ServiceConfig,
+    /// Where it is; only scheme and authority count.
+    origin: Uri,
+    /// What it gets as host, if not the client's.
+    pub(super) own_host: Option<Authority>,
+    /// In front of every path, without a slash at its end.
+    pub(super) base: String,
+    slots: Arc<Slots>,
+    dialler: Dialler,
     clock: Clock,
-    idle: Mutex<BTreeMap<Origin, Vec<Idle>>>,
-    shared: Mutex<BTreeMap<Origin, H2Sender<Bytes>>>,
+    kept: Mutex<Kept>,
 }
 
-/// Where a service is, and what it speaks.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Origin {
-    url: String,
-    h2c: bool,
-}
-
-impl Origin {
-    /// The origin of a configured service.
-    pub(super) fn of(config: &ServiceConfig) -> Self {
-        Self { url: config.url.origin().ascii_serialization(), h2c: config.protocol == Protocol::H2c }
-    }
-
-    /// The host (and port, unless it is the scheme's own).
-    pub(super) fn authority(&self) -> &str {
-        self.url.split_once("://").map_or("", |(_, authority)| authority)
-    }
+/// Connections between two requests.
+#[derive(Default)]
+struct Kept {
+    idle: Vec<Idle>,
+    shared: Option<H2Sender<Bytes>>,
+    /// A task closes idle connections in time.
+    swept: bool,
 }
 
 struct Idle {
@@ -70,151 +59,109 @@ struct Idle {
     since: Instant,
 }
 
-/// A connection that one request may use.
-pub(super) enum Connection {
-    /// HTTP/1.1: this request's alone.
-    Http1(Http1),
-    /// HTTP/2: shared.
-    Http2(H2Sender<Bytes>),
-}
-
-/// An HTTP/1.1 connection.
-pub(super) struct Http1 {
-    pub(super) sender: http1::SendRequest<ProxyBody>,
-    pub(super) reused: bool,
-    task: AbortHandle,
-}
-
-impl Drop for Http1 {
-    /// Whoever stops using a connection closes it, even when its peer is silent; so a client's cancel arrives.
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// Why a service of this node could not be connected.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectFailure {
-    /// Nobody listens there.
-    #[error("connection refused")]
-    Refused,
-    /// It took too long.
-    #[error("connecting took too long")]
-    TimedOut,
-    /// Anything else: no such host, a bad certificate, a handshake that failed.
-    #[error("{0}")]
-    Failed(Box<dyn Error + Send + Sync>),
-}
-
-impl Backends {
-    /// No connections yet.
-    pub(super) fn new(clock: Clock) -> Result<Arc<Self>, rustls::Error> {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config()?)
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(http);
-        Ok(Arc::new(Self {
-            connector: TowerToHyperService::new(connector),
+impl Backend {
+    pub(super) fn new(config: &ServiceConfig, dialler: Dialler, clock: Clock) -> Arc<Self> {
+        let url = config.url.origin().ascii_serialization();
+        let authority = url.split_once("://").map_or("", |(_, authority)| authority);
+        Arc::new(Self {
+            own_host: (config.host == HostPolicy::Backend).then(|| authority.parse().ok()).flatten(),
+            base: config.url.path().trim_end_matches('/').to_owned(),
+            slots: Slots::new(config.max_in_flight, config.max_queue),
+            origin: url.parse().unwrap_or_default(),
+            config: config.clone(),
+            dialler,
             clock,
-            idle: Mutex::default(),
-            shared: Mutex::default(),
-        }))
+            kept: Mutex::default(),
+        })
     }
 
-    /// A live connection to `origin`: an unused one, or a new one.
-    pub(super) async fn connect(
-        &self,
-        origin: &Origin,
-        limit: Duration,
-    ) -> Result<Connection, ConnectFailure> {
-        if let Some(sender) = self.shared_sender(origin).await {
+    /// A place, if there is one or will be soon.
+    pub(super) async fn reserve(&self) -> Option<Slot> {
+        self.slots.take(QUEUES_FOR).await
+    }
+
+    /// Requests that it works on.
+    pub(super) fn in_flight(&self) -> u32 {
+        self.slots.busy()
+    }
+
+    /// A live connection: an unused one, or a new one.
+    pub(super) async fn connect(&self) -> Result<Connection, ConnectFailure> {
+        if let Some(sender) = self.shared_sender().await {
             return Ok(Connection::Http2(sender));
         }
-        match self.take_idle(origin) {
+        match self.take_idle() {
             Some(connection) => Ok(Connection::Http1(connection)),
-            None => self.connect_anew(origin, limit).await,
+            None => self.connect_anew().await,
         }
     }
 
-    /// A new connection to `origin`.
-    pub(super) async fn connect_anew(
-        &self,
-        origin: &Origin,
-        limit: Duration,
-    ) -> Result<Connection, ConnectFailure> {
-        if limit.is_zero() {
-            return self.dial(origin).await;
+    /// A new connection.
+    pub(super) async fn connect_anew(&self) -> Result<Connection, ConnectFailure> {
+        let h2c = self.config.protocol == Protocol::H2c;
+        let connection = self.dialler.dial(&self.origin, h2c, self.config.timeouts.connect).await?;
+        if let Connection::Http2(sender) = &connection {
+            locked(&self.kept).shared = Some(sender.clone());
         }
-        timeout(limit, self.dial(origin)).await.unwrap_or(Err(ConnectFailure::TimedOut))
-    }
-
-    async fn dial(&self, origin: &Origin) -> Result<Connection, ConnectFailure> {
-        let uri: Uri = origin.url.parse().map_err(|error| ConnectFailure::Failed(Box::new(error)))?;
-        let io = self.connector.call(uri).await.map_err(classify)?;
-        if origin.h2c || io.connected().is_negotiated_h2() {
-            let (sender, connection) = h2::client::Builder::new()
-                .initial_window_size(STREAM_WINDOW)
-                .initial_connection_window_size(CONNECTION_WINDOW)
-                .enable_push(false)
-                .handshake(TokioIo::new(io))
-                .await
-                .map_err(|error| ConnectFailure::Failed(Box::new(error)))?;
-            tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "the connection to a service broke");
-                }
-            });
-            locked(&self.shared).insert(origin.clone(), sender.clone());
-            return Ok(Connection::Http2(sender));
-        }
-        let (sender, connection) =
-            http1::handshake(io).await.map_err(|error| ConnectFailure::Failed(Box::new(error)))?;
-        let task = tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "the connection to a service broke");
-            }
-        });
-        Ok(Connection::Http1(Http1 { sender, reused: false, task: task.abort_handle() }))
+        Ok(connection)
     }
 
     /// Keeps a connection whose answer has ended, once its request has too.
-    pub(super) fn put_back(self: Arc<Self>, origin: Origin, mut connection: Http1) {
+    pub(super) fn put_back(self: &Arc<Self>, mut connection: Http1) {
+        if connection.is_ready() {
+            return self.keep(connection);
+        }
+        let backend = self.clone();
         tokio::spawn(async move {
-            let settled = timeout(SETTLES_WITHIN, connection.sender.ready()).await;
-            if !matches!(settled, Ok(Ok(()))) {
+            if let Ok(Ok(())) = timeout(SETTLES_WITHIN, connection.ready()).await {
+                backend.keep(connection);
+            }
+        });
+    }
+
+    fn keep(self: &Arc<Self>, mut connection: Http1) {
+        connection.reused = true;
+        let idle = Idle { connection, since: self.clock.now() };
+        let mut kept = locked(&self.kept);
+        if kept.idle.len() >= IDLE_MAX {
+            return;
+        }
+        kept.idle.push(idle);
+        if !std::mem::replace(&mut kept.swept, true) {
+            tokio::spawn(self.clone().sweep());
+        }
+    }
+
+    /// The one used last, which the service is least likely to have closed.
+    fn take_idle(&self) -> Option<Http1> {
+        let now = self.clock.now();
+        loop {
+            let mut idle = locked(&self.kept).idle.pop()?;
+            if idle.is_fresh(now) && idle.connection.is_ready() {
+                return Some(idle.connection);
+            }
+        }
+    }
+
+    async fn sweep(self: Arc<Self>) {
+        loop {
+            sleep(IDLE_FOR / 3).await;
+            let now = self.clock.now();
+            let mut kept = locked(&self.kept);
+            kept.idle.retain_mut(|idle| idle.is_fresh(now) && idle.connection.is_ready());
+            if kept.idle.is_empty() {
+                kept.swept = false;
                 return;
             }
-            connection.reused = true;
-            let since = self.clock.now();
-            let mut idle = locked(&self.idle);
-            let kept = idle.entry(origin).or_default();
-            kept.retain(|idle| idle.is_usable(since));
-            if kept.len() < IDLE_MAX {
-                kept.push(Idle { connection, since });
-            }
-        });
+        }
     }
 
-    fn take_idle(&self, origin: &Origin) -> Option<Http1> {
-        let now = self.clock.now();
-        let mut idle = locked(&self.idle);
-        idle.retain(|_, kept| {
-            kept.retain(|idle| idle.is_usable(now));
-            !kept.is_empty()
-        });
-        Some(idle.get_mut(origin)?.pop()?.connection)
-    }
-
-    async fn shared_sender(&self, origin: &Origin) -> Option<H2Sender<Bytes>> {
-        let sender = locked(&self.shared).get(origin).cloned()?;
+    async fn shared_sender(&self) -> Option<H2Sender<Bytes>> {
+        let sender = locked(&self.kept).shared.clone()?;
         match sender.ready().await {
             Ok(sender) => Some(sender),
             Err(_) => {
-                locked(&self.shared).remove(origin);
+                locked(&self.kept).shared = None;
                 None
             }
         }
@@ -222,46 +169,18 @@ impl Backends {
 }
 
 impl Idle {
-    fn is_usable(&self, now: Instant) -> bool {
-        now.since(self.since) < IDLE_FOR && self.connection.sender.is_ready()
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.since(self.since) < IDLE_FOR
     }
 }
 
-impl std::fmt::Debug for Backends {
+impl std::fmt::Debug for Kept {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Backends").finish_non_exhaustive()
+        f.debug_struct("Kept").field("idle", &self.idle.len()).finish_non_exhaustive()
     }
 }
 
 /// What the mutex guards stays whole even when a holder panicked.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// TLS as a client that trusts the system's root certificates.
-fn tls_config() -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(match builder.clone().with_native_roots() {
-        Ok(trusting) => trusting.with_no_client_auth(),
-        Err(error) => {
-            tracing::warn!(%error, "no root certificates were found; no https service will be trusted");
-            builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
-        }
-    })
-}
-
-fn classify(error: Box<dyn Error + Send + Sync>) -> ConnectFailure {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error.as_ref());
-    while let Some(inner) = cause {
-        let kind = inner.downcast_ref::<io::Error>().map(io::Error::kind);
-        if kind == Some(io::ErrorKind::ConnectionRefused) {
-            return ConnectFailure::Refused;
-        }
-        if kind == Some(io::ErrorKind::TimedOut) {
-            return ConnectFailure::TimedOut;
-        }
-        cause = inner.source();
-    }
-    ConnectFailure::Failed(error)
 }

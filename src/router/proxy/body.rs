@@ -46,40 +46,31 @@ pub(super) enum End {
 #[error("the body stalled")]
 pub(super) struct Stalled;
 
-type OnEnd = Box<dyn FnOnce(End, u64) + Send>;
-
 /// A body with limits on its pauses and its whole, which tells how it ended, and after how many bytes.
-pub(super) struct Watched {
-    inner: ProxyBody,
+pub(super) struct Watched<B, F: FnOnce(End, u64)> {
+    inner: B,
     idle: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
     armed: bool,
     total: Option<Pin<Box<Sleep>>>,
     sent: u64,
-    on_end: Option<OnEnd>,
+    on_end: Option<F>,
 }
 
-impl Watched {
+impl<B, F> Watched<B, F>
+where
+    B: Body<Data = Bytes, Error = BoxError> + Unpin,
+    F: FnOnce(End, u64),
+{
     /// Watches `inner`; an `idle` of zero is no limit on pauses, a `total` of `None` none on the whole.
-    pub(super) fn new(
-        inner: ProxyBody,
-        idle: Duration,
-        total: Option<Duration>,
-        on_end: impl FnOnce(End, u64) + Send + 'static,
-    ) -> Self {
+    pub(super) fn new(inner: B, idle: Duration, total: Option<Duration>, on_end: F) -> Self {
         let total = total.map(|limit| Box::pin(sleep(limit)));
         let mut watched =
-            Self { inner, idle, waiting: None, armed: false, total, sent: 0, on_end: Some(Box::new(on_end)) };
+            Self { inner, idle, waiting: None, armed: false, total, sent: 0, on_end: Some(on_end) };
         if watched.inner.is_end_stream() {
             watched.end(End::Complete);
         }
         watched
-    }
-
-    fn end(&mut self, end: End) {
-        if let Some(on_end) = self.on_end.take() {
-            on_end(end, self.sent);
-        }
     }
 
     fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -99,7 +90,19 @@ impl Watched {
     }
 }
 
-impl Body for Watched {
+impl<B, F: FnOnce(End, u64)> Watched<B, F> {
+    fn end(&mut self, end: End) {
+        if let Some(on_end) = self.on_end.take() {
+            on_end(end, self.sent);
+        }
+    }
+}
+
+impl<B, F> Body for Watched<B, F>
+where
+    B: Body<Data = Bytes, Error = BoxError> + Unpin,
+    F: FnOnce(End, u64) + Unpin,
+{
     type Data = Bytes;
     type Error = BoxError;
 
@@ -135,13 +138,13 @@ impl Body for Watched {
     }
 }
 
-impl Drop for Watched {
+impl<B, F: FnOnce(End, u64)> Drop for Watched<B, F> {
     fn drop(&mut self) {
         self.end(End::Abandoned);
     }
 }
 
-impl fmt::Debug for Watched {
+impl<B, F: FnOnce(End, u64)> fmt::Debug for Watched<B, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watched").field("sent", &self.sent).finish_non_exhaustive()
     }

@@ -48,10 +48,15 @@ impl Proxy {
     /// Waits until no request is under way, and no client connected.
     pub async fn drained(&self) {
         let mut clients = self.shared.drain.clients.subscribe();
-        let mut active = self.shared.active.subscribe();
-        while !self.is_drained() {
-            // The senders live as long as the proxy does, so waiting cannot fail.
-            let _ = active.wait_for(|active| *active == 0).await;
+        loop {
+            let idle = self.shared.idle.notified();
+            if self.is_drained() {
+                return;
+            }
+            if self.in_flight() > 0 {
+                idle.await;
+            }
+            // The sender lives as long as the proxy does, so waiting cannot fail.
             let _ = clients.wait_for(|clients| *clients == 0).await;
         }
     }

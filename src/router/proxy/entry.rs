@@ -16,6 +16,7 @@ use super::ongoing::Ongoing;
 use super::pace::Paced;
 use super::reply::{self, Failure};
 use super::target::{ServiceTarget, single};
+use super::trace;
 use super::tunnel::client_side;
 use super::upload::{Progress, Upload};
 use super::{Active, Proxy, Shared};
@@ -41,6 +42,7 @@ struct Search<'a> {
     progress: Progress,
     started: Instant,
     grpc: bool,
+    trace: Option<trace::Parent>,
 }
 
 /// An answer, and what is to be told about the way to it.
@@ -53,15 +55,19 @@ struct Found {
 
 impl Proxy {
     /// Answers a request for a service.
-    pub(super) async fn enter_service(&self, entered: Entered) -> Response<ProxyBody> {
+    pub(super) async fn enter_service(&self, mut entered: Entered) -> Response<ProxyBody> {
         let grpc = headers::is_grpc(entered.request.headers());
         let service = entered.target.name.clone();
+        let span = self.begin_span(&mut entered);
         let result = self.try_service(entered, grpc).await;
         let response = result.unwrap_or_else(|failure| failure.into_response(grpc));
         if !response.headers().contains_key(headers::WORKER) {
             self.count_own_answer(service.as_str(), response.status());
         }
-        response
+        match span {
+            Some(span) => span.until_the_end(response),
+            None => response,
+        }
     }
 
     /// Counts an answer of the mesh's own. Names that nobody offers share a label: clients make them up.
@@ -91,7 +97,7 @@ impl Proxy {
         let ask = ask_of(&wishes, target.name.as_str(), affinity_header.as_deref(), grpc)?;
         let tunnel = headers::wants_websocket(request.headers());
         let on_upgrade = tunnel.then(|| hyper::upgrade::on(&mut request));
-        let progress = Progress::new(shared.clock);
+        let progress = Progress::new(shared.clock, request.extensions_mut().remove());
         let (mut head, body) = request.into_parts();
         let (upload, answers) = match on_upgrade {
             Some(on_upgrade) => {
@@ -104,15 +110,16 @@ impl Proxy {
                 (Upload::take(body, repeatable, max, &shared.replays, &progress).await?, None)
             }
         };
-        headers::to_upstream(&mut head.headers, &sender, host.as_str(), target.prefix.as_deref());
-        headers::add_via(&mut head.headers, head.version, &shared.pseudonym);
-        let path: PathAndQuery = target.path.parse().map_err(Failure::bad_request)?;
+        headers::to_upstream(&mut head.headers, &sender, host.as_str(), target.prefix);
+        shared.via.add_to(&mut head.headers, head.version);
+        let path = PathAndQuery::try_from(target.path).map_err(Failure::bad_request)?;
         head.uri = absolute(host, path).map_err(Failure::bad_request)?;
+        let trace = head.extensions.remove();
         head.extensions.clear();
         let tunnel = tunnel.then(|| shared.drain.parting.clone());
         let outbound = Outbound { head, tunnel };
         let explain = wishes.contains_key(headers::EXPLAIN);
-        let search = Search { shared, ask, explain, outbound, upload, progress, started, grpc };
+        let search = Search { shared, ask, explain, outbound, upload, progress, started, grpc, trace };
         search.run(answers).await
     }
 }
@@ -148,7 +155,11 @@ impl Search<'_> {
                 // An attempt that may have been started must not be told as one that was not.
                 Err(response) => return sent.map_or(Ok(*response), Err),
             };
-            let ongoing = Ongoing::new(self.shared.clone(), pick.clone());
+            let mut ongoing = Ongoing::new(self.shared.clone(), pick.clone());
+            ongoing.span = self
+                .trace
+                .as_ref()
+                .map(|trace| trace.attempt(&pick, tried.len() + 1, &mut self.outbound.head));
             match self.attempt(&pick).await {
                 Ok(answer) => {
                     let found = Found { answer, pick, ongoing, explanation };

@@ -1,25 +1,28 @@
 //! The exit: gives a request to a service of this node, on a connection that is live before the body is asked for.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::BodyExt;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::backend::{Backends, ConnectFailure, Connection, Http1, Origin, locked};
-use super::body::{End, ProxyBody, Watched, empty};
+use super::backend::Backend;
+use super::body::{ProxyBody, Watched, empty};
+use super::dial::{ConnectFailure, Connection, Dialler};
+use super::http1::{AnswerBody, Http1};
+use super::slots::{Slot, Slots};
 use super::tunnel::TunnelBody;
 use super::way::Toward;
 use super::{headers, stream};
 use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::id::ServiceName;
-use crate::manifest::HostPolicy;
 use crate::router::Reason;
 use crate::time::Duration;
 
@@ -29,9 +32,11 @@ pub type Services = Arc<BTreeMap<ServiceName, ServiceConfig>>;
 /// The way to the services of this node.
 #[derive(Debug)]
 pub(super) struct Exit {
-    services: watch::Receiver<Services>,
-    backends: Arc<Backends>,
-    busy: Arc<Mutex<BTreeMap<ServiceName, u32>>>,
+    backends: ArcSwap<BTreeMap<ServiceName, Arc<Backend>>>,
+    dialler: Dialler,
+    clock: Clock,
+    /// What all services of this node together may work on.
+    slots: Arc<Slots>,
     refused: mpsc::Sender<ServiceName>,
 }
 
@@ -68,31 +73,34 @@ pub(super) enum Broken {
 }
 
 impl Exit {
+    /// No services yet; `max_in_flight` requests at the same time, 0 for no limit.
     pub(super) fn new(
-        services: watch::Receiver<Services>,
+        max_in_flight: u32,
         refused: mpsc::Sender<ServiceName>,
         clock: Clock,
     ) -> Result<Self, rustls::Error> {
-        Ok(Self { services, backends: Backends::new(clock)?, busy: Arc::default(), refused })
+        let slots = Slots::new(max_in_flight, 0);
+        Ok(Self { backends: ArcSwap::default(), dialler: Dialler::new()?, clock, slots, refused })
+    }
+
+    /// Takes over what is configured now. Services that did not change keep their connections.
+    pub(super) fn configure(&self, services: &BTreeMap<ServiceName, ServiceConfig>) {
+        let before = self.backends.load();
+        let backends = services.iter().map(|(name, config)| {
+            let unchanged = before.get(name).filter(|backend| backend.config == *config).cloned();
+            let backend = unchanged.unwrap_or_else(|| Backend::new(config, self.dialler.clone(), self.clock));
+            (name.clone(), backend)
+        });
+        self.backends.store(Arc::new(backends.collect()));
     }
 
     /// Reserves a place at the service and connects to it, or says why the request is surely not started.
     pub(super) async fn admit(&self, name: &ServiceName) -> Result<Admitted, Reason> {
-        let services = self.services.borrow().clone();
-        let config = services.get(name).ok_or(Reason::NoRoute)?;
-        let slot = self.reserve(name, config.max_in_flight).ok_or(Reason::Saturated)?;
-        let origin = Origin::of(config);
-        let connect_within = config.timeouts.connect;
-        match self.backends.connect(&origin, connect_within).await {
-            Ok(connection) => Ok(Admitted {
-                connection,
-                slot,
-                origin,
-                connect_within,
-                host: config.host,
-                base: config.url.path().trim_end_matches('/').to_owned(),
-                backends: self.backends.clone(),
-            }),
+        let backend = self.backends.load().get(name).cloned().ok_or(Reason::NoRoute)?;
+        let of_node = self.slots.take(Duration::ZERO).await.ok_or(Reason::Saturated)?;
+        let of_service = backend.reserve().await.ok_or(Reason::Saturated)?;
+        match backend.connect().await {
+            Ok(connection) => Ok(Admitted { connection, places: [of_node, of_service], backend }),
             Err(failure) => {
                 tracing::debug!(service = %name, %failure, "a service of this node cannot be reached");
                 Err(self.report(name, &failure))
@@ -112,91 +120,81 @@ impl Exit {
         }
     }
 
-    fn reserve(&self, name: &ServiceName, max: u32) -> Option<Slot> {
-        let mut busy = locked(&self.busy);
-        let count = busy.entry(name.clone()).or_default();
-        if max > 0 && *count >= max {
-            return None;
-        }
-        *count += 1;
-        Some(Slot { busy: self.busy.clone(), name: name.clone() })
-    }
-
     /// Requests that the service works on.
     pub(super) fn in_flight(&self, name: &ServiceName) -> u32 {
-        locked(&self.busy).get(name).copied().unwrap_or(0)
-    }
-}
-
-/// One of the requests that a service works on.
-#[derive(Debug)]
-struct Slot {
-    busy: Arc<Mutex<BTreeMap<ServiceName, u32>>>,
-    name: ServiceName,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if let Some(count) = locked(&self.busy).get_mut(&self.name) {
-            *count = count.saturating_sub(1);
-        }
+        self.backends.load().get(name).map_or(0, |backend| backend.in_flight())
     }
 }
 
 /// A place at a service, and a live connection to it.
 pub(super) struct Admitted {
     connection: Connection,
-    slot: Slot,
-    origin: Origin,
-    connect_within: Duration,
-    host: HostPolicy,
-    base: String,
-    backends: Arc<Backends>,
+    places: Places,
+    backend: Arc<Backend>,
 }
+
+/// What a request occupies until its answer has ended: a place at this node, and one at the service.
+type Places = [Slot; 2];
 
 impl Admitted {
     /// Gives the request to the service, and returns its answer with the headers that travel on.
     pub(super) async fn send(
         self,
-        outbound: Outbound,
+        outbound: &Outbound,
         body: Option<ProxyBody>,
     ) -> Result<Response<ProxyBody>, Broken> {
-        let Self { connection, slot, origin, connect_within, host, base, backends } = self;
-        let Outbound { mut head, tunnel } = outbound;
-        let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        let path: PathAndQuery = format!("{base}{path}").parse().map_err(|_| Broken::Unfit)?;
-        let authority = match host {
-            HostPolicy::Preserve => head.uri.authority().cloned(),
-            HostPolicy::Backend => origin.authority().parse().ok(),
-        };
-        let authority: Authority = authority.ok_or(Broken::Unfit)?;
-        let ends = Ends { slot, origin, connect_within, backends };
+        let Self { connection, places, backend } = self;
+        let tunnel = outbound.tunnel.clone();
         let response = match connection {
             Connection::Http1(connection) => {
-                head.uri = Uri::from(path);
-                head.version = Version::HTTP_11;
-                let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Broken::Unfit)?;
-                head.headers.insert(HOST, host);
-                if tunnel.is_some() {
-                    head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-                    head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                let head = http1_head(&backend, outbound)?;
+                let exchange = Exchange { connection, places, backend };
+                match tunnel {
+                    Some(parting) => exchange.switch(head, body, parting).await?,
+                    None => exchange.send(head, body).await?,
                 }
-                ends.send_http1(connection, head, body, tunnel).await?
             }
             Connection::Http2(_) if tunnel.is_some() => return Err(Broken::Unfit),
             Connection::Http2(mut sender) => {
-                head.uri = absolute(authority, path)?;
+                let mut head = outbound.head.clone();
+                head.uri = absolute(host(&backend, outbound)?, path(&backend, outbound)?)?;
                 head.version = Version::HTTP_2;
                 let opened = stream::open(&mut sender, Request::from_parts(head, ()), body.is_some())?;
                 let response = opened.exchange(body).await?;
-                let slot = ends.slot;
                 response.map(|body| {
-                    Watched::new(body, Duration::ZERO, None, move |_, _| drop(slot)).boxed_unsync()
+                    Watched::new(body, Duration::ZERO, None, move |_, _| drop(places)).boxed_unsync()
                 })
             }
         };
         Ok(cleaned(response))
     }
+}
+
+fn path(backend: &Backend, outbound: &Outbound) -> Result<PathAndQuery, Broken> {
+    let path = outbound.head.uri.path_and_query();
+    if backend.base.is_empty() {
+        return Ok(path.cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
+    }
+    let path = path.map_or("/", PathAndQuery::as_str);
+    format!("{}{path}", backend.base).parse().map_err(|_| Broken::Unfit)
+}
+
+fn host(backend: &Backend, outbound: &Outbound) -> Result<Authority, Broken> {
+    let host = backend.own_host.as_ref().or(outbound.head.uri.authority());
+    host.cloned().ok_or(Broken::Unfit)
+}
+
+fn http1_head(backend: &Backend, outbound: &Outbound) -> Result<Parts, Broken> {
+    let mut head = outbound.head.clone();
+    head.uri = Uri::from(path(backend, outbound)?);
+    head.version = Version::HTTP_11;
+    let host = host(backend, outbound)?;
+    head.headers.insert(HOST, HeaderValue::from_str(host.as_str()).map_err(|_| Broken::Unfit)?);
+    if outbound.tunnel.is_some() {
+        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    Ok(head)
 }
 
 /// The absolute URI by which requests travel inside the mesh.
@@ -215,68 +213,72 @@ fn cleaned(mut response: Response<ProxyBody>) -> Response<ProxyBody> {
     response
 }
 
-/// What is given back when the answer has ended.
-struct Ends {
-    slot: Slot,
-    origin: Origin,
-    connect_within: Duration,
-    backends: Arc<Backends>,
+/// A request and its answer over HTTP/1.1.
+struct Exchange {
+    connection: Http1,
+    places: Places,
+    backend: Arc<Backend>,
 }
 
-impl Ends {
-    async fn send_http1(
-        self,
-        mut connection: Http1,
-        head: Parts,
-        body: Option<ProxyBody>,
-        tunnel: Option<CancellationToken>,
-    ) -> Result<Response<ProxyBody>, Broken> {
-        // A tunnel's bytes follow the switch, they are no body of the request.
-        let (body, into_tunnel) = match tunnel {
-            Some(parting) => (None, body.map(|body| (body, parting))),
-            None => (body, None),
-        };
-        let spare =
-            (connection.reused && body.is_none() && is_idempotent(&head.method)).then(|| head.clone());
-        let request = Request::from_parts(head, body.unwrap_or_else(empty));
-        let mut response = match connection.sender.try_send_request(request).await {
-            Ok(response) => response,
-            Err(mut failure) => {
-                let unsent = failure.take_message();
-                let again = unsent.or_else(|| spare.map(|head| Request::from_parts(head, empty())));
-                let Some(request) = again.filter(|_| connection.reused) else {
-                    return Err(failure.into_error().into());
-                };
-                // The service closed the kept connection at the moment of its reuse: a fresh one tells the truth.
-                match self.backends.connect_anew(&self.origin, self.connect_within).await? {
-                    Connection::Http1(fresh) => connection = fresh,
-                    Connection::Http2(_) => return Err(Broken::Unfit),
-                }
-                connection.sender.send_request(request).await?
-            }
-        };
+impl Exchange {
+    async fn send(mut self, head: Parts, body: Option<ProxyBody>) -> Result<Response<ProxyBody>, Broken> {
+        let response = self.answer(head, body).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let switched = headers::wants_websocket(response.headers());
-            let (incoming, parting) = into_tunnel.filter(|_| switched).ok_or(Broken::Switched)?;
-            let upgraded = hyper::upgrade::on(&mut response).await?;
-            let held = (self.slot, connection);
-            let tunnel = TunnelBody::new(upgraded, incoming, Toward::Service, parting).boxed_unsync();
-            let body = Watched::new(tunnel, Duration::ZERO, None, move |_, _| drop(held)).boxed_unsync();
-            return Ok(response.map(|_| body));
+            return Err(Broken::Switched);
         }
-        Ok(response.map(|body| self.returning(connection, body.map_err(Into::into).boxed_unsync())))
+        let Self { connection, places, backend } = self;
+        let give_back = move |connection| {
+            drop(places);
+            backend.put_back(connection);
+        };
+        Ok(response.map(|incoming| AnswerBody::new(incoming, connection, give_back).boxed_unsync()))
     }
 
-    /// Gives the connection back when the answer ends well, and closes it when it does not.
-    fn returning(self, connection: Http1, body: ProxyBody) -> ProxyBody {
-        let Self { slot, origin, backends, .. } = self;
-        let on_end = move |end, _| {
-            drop(slot);
-            if end == End::Complete {
-                backends.put_back(origin, connection);
-            }
+    /// A tunnel's bytes follow the switch, they are no body of the request.
+    async fn switch(
+        mut self,
+        head: Parts,
+        into_tunnel: Option<ProxyBody>,
+        parting: CancellationToken,
+    ) -> Result<Response<ProxyBody>, Broken> {
+        let mut response = self.answer(head, None).await?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let Self { connection, places, .. } = self;
+            let close = move |connection: Http1| drop((connection, places));
+            return Ok(response.map(|incoming| AnswerBody::new(incoming, connection, close).boxed_unsync()));
+        }
+        let switched = headers::wants_websocket(response.headers());
+        let incoming = into_tunnel.filter(|_| switched).ok_or(Broken::Switched)?;
+        let upgraded = self.connection.upgrade(&mut response).await?;
+        let tunnel = TunnelBody::new(upgraded, incoming, Toward::Service, parting).boxed_unsync();
+        let held = self;
+        let body = Watched::new(tunnel, Duration::ZERO, None, move |_, _| drop(held)).boxed_unsync();
+        Ok(response.map(|_| body))
+    }
+
+    async fn answer(
+        &mut self,
+        head: Parts,
+        body: Option<ProxyBody>,
+    ) -> Result<Response<hyper::body::Incoming>, Broken> {
+        let spare =
+            (self.connection.reused && body.is_none() && is_idempotent(&head.method)).then(|| head.clone());
+        let request = Request::from_parts(head, body.unwrap_or_else(empty));
+        let mut failure = match self.connection.exchange(request).await {
+            Ok(response) => return Ok(response),
+            Err(failure) => failure,
         };
-        Watched::new(body, Duration::ZERO, None, on_end).boxed_unsync()
+        let unsent = failure.take_message();
+        let again = unsent.or_else(|| spare.map(|head| Request::from_parts(head, empty())));
+        let Some(request) = again.filter(|_| self.connection.reused) else {
+            return Err(failure.into_error().into());
+        };
+        // The service closed the kept connection at the moment of its reuse: a fresh one tells the truth.
+        match self.backend.connect_anew().await? {
+            Connection::Http1(fresh) => self.connection = fresh,
+            Connection::Http2(_) => return Err(Broken::Unfit),
+        }
+        self.connection.exchange(request).await.map_err(|failure| failure.into_error().into())
     }
 }
 

@@ -48,13 +48,14 @@ impl Front {
     /// Answers one request, whatever it is.
     pub(super) async fn answer(
         self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         peer: SocketAddr,
     ) -> Result<Response<ProxyBody>, Infallible> {
         let active = Active::begin(&self.proxy.shared);
         let shared = self.proxy.shared.clone();
         let client = peer.ip().to_canonical();
-        let mut log = shared.access_log.as_ref().map(|log| Entry::begin(log, shared.clock, client, &request));
+        let log = shared.access_log.as_ref();
+        let mut log = log.map(|log| Entry::begin(log, shared.clock, client, &mut request));
         let version = request.version();
         let response = self.checked(request, client, &mut log).await.unwrap_or_else(|failure| {
             let malformed = failure.status == StatusCode::BAD_REQUEST && version < Version::HTTP_2;
@@ -89,12 +90,15 @@ impl Front {
             Kind::Ingress => Sender { ip: client, scheme: if self.is_tls { "https" } else { "http" } },
             Kind::Edge { secrets, .. } => {
                 let ip = secrets.verify(&request, host.as_str(), unix_now().as_secs())?;
-                if let Some(entry) = log {
+                if let Some(entry) = log.as_mut() {
                     entry.sent_by(ip);
                 }
                 Sender { ip, scheme: self.scheme_of_edge(request.headers()) }
             }
         };
+        if let (Some(entry), Target::Service(target)) = (log, &target) {
+            entry.sent_to(&target.name);
+        }
         Ok(match target {
             Target::Service(target) => proxy.enter_service(Entered { request, target, host, sender }).await,
             Target::Services => proxy.services(&request),
@@ -168,11 +172,11 @@ fn no_connect() -> Response<ProxyBody> {
 /// Counts the request as under way until its answer's body has ended.
 fn tracked(response: Response<ProxyBody>, mut log: Option<Entry>, active: Active) -> Response<ProxyBody> {
     if let Some(entry) = &mut log {
-        entry.answered(response.status(), response.headers());
+        entry.answered(&response);
     }
-    let on_end = move |_, bytes| {
+    let on_end = move |end, bytes| {
         if let Some(mut entry) = log {
-            entry.ended(bytes);
+            entry.ended(end, bytes);
         }
         drop(active);
     };

@@ -2,10 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{
-    CONNECTION, COOKIE, EXPECT, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    TE, TRANSFER_ENCODING, UPGRADE, VIA,
-};
+use http::header::{CONNECTION, COOKIE, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE, VIA};
 
 /// The service that a request is for.
 pub(super) const SERVICE: HeaderName = HeaderName::from_static("x-mesh-service");
@@ -30,26 +27,26 @@ pub(super) const LOAD: HeaderName = HeaderName::from_static("x-mesh-load");
 /// The protocol that a tunnel carries; on links only, where HTTP/2 has no `Upgrade`.
 pub(super) const TUNNEL: HeaderName = HeaderName::from_static("x-mesh-tunnel");
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// The scheme that the client used.
 pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Removes what concerns one connection only (RFC 9110, 7.6.1), from every `Connection` line.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    strip(headers, is_of_hop);
+}
+
+/// Removes the headers that are `unwanted`, those that `Connection` nominates, and keeps what remains of `TE`.
+fn strip(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
     let nominated: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|b| *b == b','))
         .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
-        .filter(|name| !is_protected(name))
+        .filter(|name| !is_protected(name) && !is_of_hop(name))
         .collect();
     for name in nominated {
         headers.remove(name);
@@ -59,22 +56,26 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .iter()
         .flat_map(|value| value.as_bytes().split(|b| *b == b','))
         .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"trailers"));
-    for name in [
-        CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        HTTP2_SETTINGS,
-    ] {
-        headers.remove(name);
-    }
+    strip_where(headers, unwanted);
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+}
+
+/// Whether a header concerns one connection only.
+fn is_of_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+    )
 }
 
 /// Nominating these would let a client strip what others decide by.
@@ -109,21 +110,28 @@ pub(super) struct Sender {
 }
 
 /// Turns a client's headers into those of the request that travels on. What the client says of itself is dropped.
-pub(super) fn to_upstream(headers: &mut HeaderMap, sender: &Sender, host: &str, prefix: Option<&str>) {
-    strip_hop_by_hop(headers);
-    strip_where(headers, |name| {
-        let name = name.as_str();
-        name.starts_with("x-mesh-") || name.starts_with("x-envoy-") || name.starts_with("x-forwarded-")
-    });
-    for name in [FORWARDED, REAL_IP, EXPECT] {
-        headers.remove(name);
-    }
+pub(super) fn to_upstream(headers: &mut HeaderMap, sender: &Sender, host: &str, prefix: Option<String>) {
+    strip(headers, |name| is_of_hop(name) || is_claim(name));
     join_cookies(headers);
-    set(headers, FORWARDED_FOR, &sender.ip.to_string());
+    set(headers, FORWARDED_FOR, sender.ip.to_string());
     set(headers, FORWARDED_HOST, host);
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(sender.scheme));
     if let Some(prefix) = prefix {
         set(headers, FORWARDED_PREFIX, prefix);
+    }
+}
+
+/// Whether a client says by this header what only the ingress can say, or what ends at the ingress.
+fn is_claim(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    match name.strip_prefix("x-") {
+        Some(rest) => {
+            rest.starts_with("mesh-")
+                || rest.starts_with("envoy-")
+                || rest.starts_with("forwarded-")
+                || rest == "real-ip"
+        }
+        None => matches!(name, "forwarded" | "expect"),
     }
 }
 
@@ -138,17 +146,32 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Sets a header to text that came out of a header, or was made here; anything else leaves it out.
-pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
+pub(super) fn set<V: TryInto<HeaderValue>>(headers: &mut HeaderMap, name: HeaderName, value: V) {
+    if let Ok(value) = value.try_into() {
         headers.insert(name, value);
     }
 }
 
-/// Adds this node to the `Via` list.
-pub(super) fn add_via(headers: &mut HeaderMap, version: http::Version, pseudonym: &str) {
-    let protocol = if version == http::Version::HTTP_2 { "2" } else { "1.1" };
-    if let Ok(value) = HeaderValue::from_str(&format!("{protocol} {pseudonym}")) {
-        headers.append(VIA, value);
+/// What this node adds to the `Via` list of a request.
+#[derive(Debug)]
+pub(super) struct Via {
+    http1: Option<HeaderValue>,
+    http2: Option<HeaderValue>,
+}
+
+impl Via {
+    /// The entries of the node with this pseudonym.
+    pub(super) fn new(pseudonym: &str) -> Self {
+        let entry = |protocol: &str| HeaderValue::try_from(format!("{protocol} {pseudonym}")).ok();
+        Self { http1: entry("1.1"), http2: entry("2") }
+    }
+
+    /// Adds the entry for a request that came with this version.
+    pub(super) fn add_to(&self, headers: &mut HeaderMap, version: http::Version) {
+        let entry = if version == http::Version::HTTP_2 { &self.http2 } else { &self.http1 };
+        if let Some(entry) = entry {
+            headers.append(VIA, entry.clone());
+        }
     }
 }
 

@@ -25,9 +25,10 @@ const MAX_HOPS: u32 = 2;
 impl Proxy {
     /// Serves a request that a member forwarded, until its answer has gone out or the member gave it up.
     pub async fn exit(self, proxied: Proxied) {
-        let Proxied { from, request, mut respond } = proxied;
+        let Proxied { from, mut request, mut respond } = proxied;
         let _active = Active::begin(&self.shared);
         let name = service_of(request.headers());
+        let mut span = self.begin_exit_span(&mut request, name.as_ref());
         let admitted = tokio::select! {
             biased;
             // The caller went away: what was begun for it ends here.
@@ -50,7 +51,10 @@ impl Proxy {
             Err(failure) => failure.into_response(false),
         };
         if let Some(name) = &name {
-            headers::set(answer.headers_mut(), headers::LOAD, &self.shared.exit.in_flight(name).to_string());
+            headers::set(answer.headers_mut(), headers::LOAD, self.shared.exit.in_flight(name));
+        }
+        if let Some(span) = &mut span {
+            span.answered(answer.status(), answer.headers());
         }
         if let Err(error) = send(answer, &mut respond).await {
             tracing::debug!(%from, %error, "an answer did not reach the member that asked");
@@ -89,7 +93,7 @@ impl Proxy {
         head.headers.remove(EXPECT);
         head.extensions.clear();
         let body = (!recv.is_end_stream()).then(|| StreamBody::new(recv).boxed_unsync());
-        match admitted.send(Outbound { head, tunnel }, body).await {
+        match admitted.send(&Outbound { head, tunnel }, body).await {
             Ok(response) => response,
             Err(broken) => broken_answer(&broken).into_response(false),
         }

@@ -6,6 +6,7 @@ mod backend;
 mod body;
 mod client_io;
 mod connection;
+mod dial;
 mod drain;
 mod edge;
 mod entry;
@@ -13,6 +14,7 @@ mod exit;
 mod frames;
 mod front;
 mod headers;
+mod http1;
 mod inbound;
 mod ongoing;
 mod pace;
@@ -20,18 +22,21 @@ mod places;
 mod reply;
 mod resources;
 mod serve;
+mod slots;
 mod stream;
 mod target;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod tunnel;
 mod upload;
 mod visit;
 mod way;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::entropy;
@@ -48,6 +53,7 @@ pub use access_log::AccessLog;
 pub use edge::{EdgeSecrets, InvalidEdgeSecrets};
 pub use exit::Services;
 pub use front::AdminReads;
+pub use trace::{InvalidCollector, Tracing, TracingConfig};
 
 /// Limits and names of the proxy.
 #[derive(Debug, Clone)]
@@ -64,6 +70,8 @@ pub struct ProxyConfig {
     pub max_connections: usize,
     /// Connections of one client at the same time, at each listener.
     pub max_connections_per_client: usize,
+    /// Requests at the same time for the services of this node, all together; 0 is no limit.
+    pub max_in_flight: u32,
 }
 
 /// What the proxy hears from the rest of the node.
@@ -89,6 +97,7 @@ pub struct Proxy {
 struct Shared {
     config: ProxyConfig,
     pseudonym: String,
+    via: headers::Via,
     clock: Clock,
     views: watch::Receiver<Arc<View>>,
     summary: watch::Receiver<Arc<str>>,
@@ -97,9 +106,11 @@ struct Shared {
     exit: Exit,
     metrics: Metrics,
     access_log: Option<AccessLog>,
+    tracing: Option<Tracing>,
     replays: Arc<Semaphore>,
-    active: watch::Sender<usize>,
     drain: Drain,
+    active: AtomicUsize,
+    idle: Notify,
 }
 
 impl Proxy {
@@ -112,15 +123,19 @@ impl Proxy {
         metrics: Metrics,
         refused: mpsc::Sender<ServiceName>,
         access_log: Option<AccessLog>,
+        tracing: Option<Tracing>,
     ) -> Result<Self, rustls::Error> {
         let Sources { views, services, summary, links } = sources;
+        let pseudonym = config.local.to_string();
         let shared = Arc::new(Shared {
-            pseudonym: config.local.to_string(),
+            via: headers::Via::new(&pseudonym),
+            pseudonym,
             router: Mutex::new(Router::new(config.local, entropy::random())),
-            exit: Exit::new(services, refused, clock)?,
+            exit: Exit::new(config.max_in_flight, refused, clock)?,
             replays: Arc::new(Semaphore::new(upload::REPLAY_TOTAL)),
-            active: watch::Sender::new(0),
             drain: Drain::default(),
+            active: AtomicUsize::new(0),
+            idle: Notify::new(),
             config,
             clock,
             views: views.clone(),
@@ -128,10 +143,13 @@ impl Proxy {
             links,
             metrics,
             access_log,
+            tracing,
         });
         let proxy = Self { shared };
         proxy.apply(&views.borrow());
+        proxy.shared.exit.configure(&services.borrow());
         tokio::spawn(proxy.clone().follow(views));
+        tokio::spawn(proxy.clone().follow_services(services));
         Ok(proxy)
     }
 
@@ -142,18 +160,32 @@ impl Proxy {
         }
     }
 
+    async fn follow_services(self, mut services: watch::Receiver<Services>) {
+        while services.changed().await.is_ok() {
+            let services = services.borrow_and_update().clone();
+            self.shared.exit.configure(&services);
+        }
+    }
+
     fn apply(&self, view: &View) {
         locked(&self.shared.router).apply(view, self.shared.clock.now());
     }
 
     /// Requests that are under way, those for other entries included.
     pub fn in_flight(&self) -> usize {
-        *self.shared.active.borrow()
+        self.shared.active.load(Ordering::Relaxed)
     }
 
     /// Whether two members have different routes of the same highest revision.
     pub fn route_conflict(&self, service: &str) -> bool {
         locked(&self.shared.router).route_conflict(service)
+    }
+
+    /// Opens the access log's file again.
+    pub fn reopen_access_log(&self) {
+        if let Some(log) = &self.shared.access_log {
+            log.reopen();
+        }
     }
 
     fn draining(&self) -> bool {
@@ -169,13 +201,15 @@ struct Active {
 
 impl Active {
     fn begin(shared: &Arc<Shared>) -> Self {
-        shared.active.send_modify(|active| *active += 1);
+        shared.active.fetch_add(1, Ordering::Relaxed);
         Self { shared: shared.clone() }
     }
 }
 
 impl Drop for Active {
     fn drop(&mut self) {
-        self.shared.active.send_modify(|active| *active = active.saturating_sub(1));
+        if self.shared.active.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.idle.notify_waiters();
+        }
     }
 }

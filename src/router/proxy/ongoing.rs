@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::Shared;
 use super::backend::locked;
+use super::trace::AttemptSpan;
 use crate::metrics::RequestMetrics;
 use crate::router::{ExitLoad, Outcome, Pick};
 use crate::time::Duration;
@@ -16,6 +17,7 @@ pub(super) struct Ongoing {
     shared: Arc<Shared>,
     pick: Pick,
     metrics: RequestMetrics,
+    pub(super) span: Option<AttemptSpan>,
     finished: bool,
 }
 
@@ -24,7 +26,7 @@ impl Ongoing {
     pub(super) fn new(shared: Arc<Shared>, pick: Pick) -> Self {
         let metrics = shared.metrics.instance(&pick.endpoint.service, pick.worker);
         metrics.in_flight().inc();
-        Self { shared, pick, metrics, finished: false }
+        Self { shared, pick, metrics, span: None, finished: false }
     }
 
     /// The head of an answer came.
@@ -36,6 +38,9 @@ impl Ongoing {
         load: Option<ExitLoad>,
     ) {
         self.metrics.observe(status.as_u16(), first_byte);
+        if let Some(span) = &mut self.span {
+            span.answered(status);
+        }
         let now = self.shared.clock.now();
         let mut router = locked(&self.shared.router);
         if let Some(load) = load {
@@ -61,6 +66,9 @@ impl Ongoing {
             return;
         }
         self.metrics.in_flight().dec();
+        if let Some(span) = &mut self.span {
+            span.ended(outcome);
+        }
         if matches!(outcome, Outcome::ConnectFailed | Outcome::Timeout | Outcome::Broken) {
             self.metrics.observe_failed_attempt();
         }

@@ -123,9 +123,10 @@ fn by_path(path: &str, whole: &str) -> Result<Target, BadTarget> {
 
 /// The service that a host names: `rag` in `rag.mesh`.
 fn name_in_host(host: &str, mesh_domain: &str) -> Option<String> {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    let name = host.strip_suffix(mesh_domain)?.strip_suffix('.')?;
-    (!name.is_empty()).then(|| name.to_owned())
+    let host = host.trim_end_matches('.');
+    let (name, domain) = host.split_at_checked(host.len().checked_sub(mesh_domain.len())?)?;
+    let name = name.strip_suffix('.').filter(|name| !name.is_empty())?;
+    domain.eq_ignore_ascii_case(mesh_domain).then(|| name.to_ascii_lowercase())
 }
 
 /// The value of a header that may come at most once.
@@ -145,6 +146,10 @@ pub(super) fn single<'a>(
 /// Whether `..` in a path leads above its start, read as the most lenient backend might: escapes undone, backslashes
 /// taken for slashes, and parameters (`..;x`) ignored.
 pub(super) fn leads_above(path: &str) -> bool {
+    // Nearly every path: without two dots, written out or escaped, none can lead upwards.
+    if !path.contains("..") && !path.contains('%') {
+        return false;
+    }
     let lenient = path
         .to_ascii_lowercase()
         .replace("%2f", "/")

@@ -204,8 +204,9 @@ pub(super) struct ClientTunnel {
 }
 
 enum ClientState {
-    Waiting(BoxFuture<'static, Result<TunnelBody, BoxError>>),
+    Waiting(BoxFuture<'static, Result<Option<TunnelBody>, BoxError>>),
     Open(TunnelBody),
+    Refused,
 }
 
 /// The two ends of a client's side: what it sends, as a body for the request, and where its answer goes.
@@ -215,9 +216,10 @@ pub(super) fn client_side(
 ) -> (ClientTunnel, oneshot::Sender<ProxyBody>) {
     let (answer, incoming) = oneshot::channel::<ProxyBody>();
     let opened = async move {
-        let incoming = incoming.await?;
+        // Without a switch the client has no more to say; breaking off instead would cut the refusal's own body.
+        let Ok(incoming) = incoming.await else { return Ok(None) };
         let upgraded = on_upgrade.await?;
-        Ok(TunnelBody::new(upgraded, incoming, Toward::Client, parting))
+        Ok(Some(TunnelBody::new(upgraded, incoming, Toward::Client, parting)))
     };
     (ClientTunnel { state: ClientState::Waiting(Box::pin(opened)) }, answer)
 }
@@ -234,9 +236,10 @@ impl Body for ClientTunnel {
             match &mut self.state {
                 ClientState::Waiting(opening) => {
                     let tunnel = ready!(opening.as_mut().poll(cx))?;
-                    self.state = ClientState::Open(tunnel);
+                    self.state = tunnel.map_or(ClientState::Refused, ClientState::Open);
                 }
                 ClientState::Open(tunnel) => return Pin::new(tunnel).poll_frame(cx),
+                ClientState::Refused => return Poll::Ready(None),
             }
         }
     }

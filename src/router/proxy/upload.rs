@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::access_log::Received;
 use super::body::{BoxError, End, ProxyBody, Watched, full};
 use super::reply::Failure;
 use crate::clock::Clock;
@@ -46,6 +47,7 @@ pub(super) struct Progress {
     clock: Clock,
     last: Arc<AtomicU64>,
     fault: Arc<AtomicU8>,
+    received: Option<Received>,
 }
 
 const FINE: u8 = 0;
@@ -54,9 +56,9 @@ const STALLED: u8 = 2;
 const BROKEN: u8 = 3;
 
 impl Progress {
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(super) fn new(clock: Clock, received: Option<Received>) -> Self {
         let last = Arc::new(AtomicU64::new(clock.now().as_nanos()));
-        Self { clock, last, fault: Arc::default() }
+        Self { clock, last, fault: Arc::default(), received }
     }
 
     fn moved(&self) {
@@ -179,6 +181,9 @@ impl Body for Counted {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         self.progress.moved();
+        if let (Some(Ok(piece)), Some(received)) = (&frame, &self.progress.received) {
+            received.add(piece.data_ref().map_or(0, Bytes::len));
+        }
         if let Some(Ok(piece)) = &frame
             && let (Some(data), Some(left)) = (piece.data_ref(), self.left)
         {

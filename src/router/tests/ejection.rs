@@ -159,3 +159,85 @@ fn one_bad_answer_after_a_restart_ejects_nobody() {
     assert_eq!(request(&mut router, 1, failure(), at(2.5)), None);
     assert_eq!(reason_of(&mut router, 1, at(2.5)), None);
 }
+
+/// One request to each of the workers every 50 ms for so long; `good` says which of a worker's succeed. Returns who was
+/// ejected, and when first.
+fn watched(
+    router: &mut Router,
+    workers: u8,
+    length: Duration,
+    good: impl Fn(u8, u32) -> bool,
+) -> Vec<(u8, Instant)> {
+    let mut ejected = Vec::new();
+    let mut now = at(0.0);
+    for round in 0.. {
+        now += ms(50);
+        if now.since(at(0.0)) >= length {
+            break;
+        }
+        for n in 1..=workers {
+            let Ok(pick) = pick_of(router, n, now) else { continue };
+            router.begin(&pick, now);
+            let outcome = if good(n, round) { ok() } else { failure() };
+            if router.finish(&pick, outcome, now).is_some() {
+                ejected.push((n, now));
+            }
+        }
+    }
+    ejected
+}
+
+/// The first `bad` of every ten requests fail, in twos at most.
+fn fails(bad: u32, round: u32) -> bool {
+    (round * 3) % 10 < bad
+}
+
+#[test]
+fn an_instance_that_fails_more_often_than_the_others_is_ejected_although_never_five_times_in_a_row() {
+    for count in [3, 4, 5, 10] {
+        let mut router = router((1..=count).map(worker));
+        let ejected =
+            watched(&mut router, count, Duration::from_secs(20), |n, round| n != 1 || !fails(4, round));
+        let [(1, when)] = ejected[..] else { panic!("of {count}: {ejected:?}") };
+        assert!((at(2.0)..at(5.0)).contains(&when), "of {count}: after {when:?}");
+    }
+}
+
+#[test]
+fn where_all_fail_alike_or_nearly_so_nobody_is_ejected() {
+    for bad in [[4, 4, 4, 4, 4], [0, 1, 0, 1, 1], [2, 4, 0, 4, 2]] {
+        let mut router = router((1..=5).map(worker));
+        let rate = |n: u8| bad[usize::from(n) - 1];
+        let ejected = watched(&mut router, 5, Duration::from_secs(60), |n, round| !fails(rate(n), round));
+        assert_eq!(ejected, [], "{bad:?} of ten fail");
+    }
+}
+
+#[test]
+fn without_two_others_to_compare_it_to_or_with_few_requests_nobody_is_an_outlier() {
+    let mut two = router((1..=2).map(worker));
+    let half = |n: u8, round| n != 1 || !fails(5, round);
+    assert_eq!(watched(&mut two, 2, Duration::from_secs(60), half), []);
+    let mut few = router((1..=3).map(worker));
+    // Four requests a second are 40 in the window.
+    for round in 0..400 {
+        for n in 1..=3 {
+            let outcome = if half(n, round) { ok() } else { failure() };
+            assert_eq!(request(&mut few, n, outcome, at(f64::from(round) / 4.0)), None);
+        }
+    }
+}
+
+#[test]
+fn what_is_older_than_ten_seconds_ejects_nobody() {
+    let mut router = router((1..=3).map(worker));
+    for i in 0..48 {
+        request(&mut router, 1, if i % 4 == 0 { failure() } else { ok() }, at(1.0));
+    }
+    for n in 1..=3 {
+        (0..60).for_each(|_| assert_eq!(request(&mut router, n, ok(), at(12.0)), None));
+    }
+    for _ in 0..4 {
+        assert_eq!(request(&mut router, 1, failure(), at(12.5)), None);
+    }
+}

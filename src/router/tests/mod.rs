@@ -3,6 +3,7 @@
 mod balancing;
 mod ejection;
 mod fixture;
+mod hedging;
 mod properties;
 mod reasons;
 mod retries;

@@ -70,22 +70,3 @@ async fn a_full_edge_listener_leaves_the_ingress_alone() {
         assert_eq!(status(&ask(nodes[0].ingress, "GET /health", "", "").await), 200);
     }
 }
-
-#[tokio::test]
-async fn the_access_log_has_a_line_for_each_request() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("access.log");
-    let log = crate::router::proxy::AccessLog::open(path.to_str().unwrap()).await.unwrap();
-    let nodes = mesh_logged(vec![vec![service("echo", echo().await)]], log).await;
-    ask(nodes[0].ingress, "POST /api/service/echo/x?secret=1", "", "hello").await;
-    ask(nodes[0].ingress, "GET /nothing", "", "").await;
-    let lines = || std::fs::read_to_string(&path).unwrap_or_default();
-    eventually("two lines", || lines().lines().count() == 2).await;
-    let lines: Vec<serde_json::Value> =
-        lines().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines[0]["path"], "/api/service/echo/x", "no query: it may hold secrets");
-    assert_eq!((&lines[0]["method"], &lines[0]["status"]), (&"POST".into(), &200.into()));
-    assert_eq!(lines[0]["worker"], nodes[0].id.to_string());
-    assert!(lines[0]["bytes"].as_u64().unwrap() > 10 && lines[0]["ms"].as_f64().unwrap() > 0.0);
-    assert_eq!((&lines[1]["status"], &lines[1]["error"]), (&404.into(), &"not_found".into()));
-}

@@ -22,7 +22,7 @@ use crate::config::{Check, ServiceConfig};
 use crate::id::{Identity, ManifestVersion, NodeId, ServiceName, Version};
 use crate::manifest::{Capabilities, Health, HostPolicy, Manifest, Protocol, Service, Standing, Timeouts};
 use crate::metrics::Metrics;
-use crate::router::proxy::{AccessLog, Proxy, ProxyConfig, Sources};
+use crate::router::proxy::{AccessLog, Proxy, ProxyConfig, Sources, Tracing, TracingConfig};
 use crate::time::Instant;
 use crate::transport::{Keyring, Transport, TransportConfig};
 use crate::view::{LeaderView, MemberView, Status, View};
@@ -35,6 +35,7 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     pub(super) ingress: SocketAddr,
     pub(super) proxy: Proxy,
+    pub(super) metrics: Metrics,
     pub(super) views: watch::Sender<Arc<View>>,
     pub(super) refused: mpsc::Receiver<ServiceName>,
     pub(super) stop: CancellationToken,
@@ -58,17 +59,38 @@ pub(super) async fn mesh_with(
     services: Vec<Vec<ServiceConfig>>,
     change: impl Fn(&mut ProxyConfig),
 ) -> Vec<Node> {
-    start(services, None, change).await
+    start(services, Observed::default(), change).await
 }
 
 /// The same, with an access log that they share.
 pub(super) async fn mesh_logged(services: Vec<Vec<ServiceConfig>>, log: AccessLog) -> Vec<Node> {
-    start(services, Some(log), |_| {}).await
+    start(services, Observed { log: Some(log), collector: None }, |_| {}).await
 }
 
-async fn start(
+/// The same, whose spans go to the collector at this URL.
+pub(super) async fn mesh_traced(services: Vec<Vec<ServiceConfig>>, collector: &str) -> Vec<Node> {
+    start(services, Observed { log: None, collector: Some(collector.to_owned()) }, |_| {}).await
+}
+
+/// Where the nodes tell of requests.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Observed {
+    pub(super) log: Option<AccessLog>,
+    pub(super) collector: Option<String>,
+}
+
+impl Observed {
+    fn tracing(&self, id: NodeId, metrics: &Metrics) -> Option<Tracing> {
+        let collector = self.collector.clone()?;
+        let config =
+            TracingConfig { collector, sample: 1.0, worker: id.to_string(), name: "test".to_owned() };
+        Some(Tracing::start(&config, metrics.clone()).unwrap())
+    }
+}
+
+pub(super) async fn start(
     services: Vec<Vec<ServiceConfig>>,
-    log: Option<AccessLog>,
+    observed: Observed,
     change: impl Fn(&mut ProxyConfig),
 ) -> Vec<Node> {
     let mut bound = Vec::new();
@@ -103,9 +125,10 @@ async fn start(
             max_header: 64 * 1024,
             max_connections: 512,
             max_connections_per_client: 512,
+            max_in_flight: 0,
         };
         change(&mut config);
-        nodes.push(node(bound, configs, &members, config, log.clone()).await);
+        nodes.push(node(bound, configs, &members, config, observed.clone()).await);
     }
     nodes
 }
@@ -117,7 +140,7 @@ async fn node(
     configs: Vec<ServiceConfig>,
     members: &[Arc<MemberView>],
     config: ProxyConfig,
-    log: Option<AccessLog>,
+    observed: Observed,
 ) -> Node {
     let view = View {
         version: 1,
@@ -134,7 +157,11 @@ async fn node(
     let (refused_in, refused) = mpsc::channel(16);
     let sources =
         Sources { views: views_in, services: services_in, summary: summary_in, links: transport.links() };
-    let proxy = Proxy::new(config, sources, Clock::start(), Metrics::new(), refused_in, log).unwrap();
+    let metrics = Metrics::new();
+    let tracing = observed.tracing(id, &metrics);
+    let clock = Clock::start();
+    let proxy =
+        Proxy::new(config, sources, clock, metrics.clone(), refused_in, observed.log, tracing).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ingress = listener.local_addr().unwrap();
     tokio::spawn(proxy.clone().serve_ingress(listener, None, stop.clone()));
@@ -145,7 +172,7 @@ async fn node(
             tokio::spawn(exit.clone().exit(proxied));
         }
     });
-    Node { id, ingress, proxy, views, refused, stop, _services: services, summary }
+    Node { id, ingress, proxy, metrics, views, refused, stop, _services: services, summary }
 }
 
 fn member(id: NodeId, addr: SocketAddr, services: &[ServiceConfig]) -> MemberView {
@@ -214,6 +241,7 @@ pub(super) fn service(name: &str, addr: SocketAddr) -> ServiceConfig {
         tags: Vec::new(),
         timeouts: Timeouts::default(),
         max_in_flight: 0,
+        max_queue: 0,
         host: HostPolicy::Preserve,
     }
 }

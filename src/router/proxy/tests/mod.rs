@@ -1,10 +1,12 @@
 //! Tests of the proxy: whole nodes on loopback, with real links between them.
 
+mod access_log;
 mod bad_input;
 mod edge_listener;
 mod failover;
 mod forwarding;
 mod harness;
 mod streaming;
+mod tracing;
 mod tunnels;
 mod unread;

@@ -1,0 +1,61 @@
+"""One mesh of two nodes for all tests, the backends behind it, and figures that are printed at the end."""
+
+import pytest
+
+from support import backend
+from support.mesh import Mesh
+
+FIGURES = []
+
+
+@pytest.fixture(scope="session")
+def directory(tmp_path_factory):
+    return tmp_path_factory.mktemp("clients")
+
+
+@pytest.fixture(scope="session")
+def mesh(directory):
+    mesh = Mesh(directory)
+    yield mesh
+    mesh.stop()
+
+
+@pytest.fixture(scope="session")
+def backends(directory, mesh):
+    """The recording backends, each offered as a service of its name, started when first asked for."""
+    running = {}
+
+    def get(name):
+        if name not in running:
+            running[name] = backend.BY_NAME[name](directory)
+            mesh.offer(name, running[name].url)
+        return running[name]
+
+    yield get
+    for started in running.values():
+        started.process.stop()
+
+
+@pytest.fixture(params=[1, 2], ids=["one_hop", "two_hops"])
+def ingress(request, mesh):
+    """The exit's own ingress, and the entry's, from where a request crosses a link."""
+    return mesh.by_hops[request.param]
+
+
+@pytest.fixture(autouse=True)
+def nobody_dies(mesh):
+    yield
+    mesh.assert_alive()
+
+
+@pytest.fixture
+def figure():
+    """Keeps a measured line for the end of the run."""
+    return FIGURES.append
+
+
+def pytest_terminal_summary(terminalreporter):
+    if FIGURES:
+        terminalreporter.section("figures")
+        for line in FIGURES:
+            terminalreporter.write_line(line)

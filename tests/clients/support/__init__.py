@@ -1,0 +1,1 @@
+"""What the tests share: processes, the mesh, backends and raw connections."""
