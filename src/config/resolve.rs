@@ -92,6 +92,7 @@ impl Config {
                 .filter(|size| *size > 0),
             max_header: l.value("max-header", |s| &s.max_header, MAX_HEADER, max_header, 64 << 10)?,
             max_connections: l.value("max-connections", |s| &s.max_connections, COUNT, count, 8192)?,
+            min_body_rate: l.value("min-body-rate", |s| &s.min_body_rate, parse::SIZE, parse::size, 100)?,
             max_connections_per_client: l.value(
                 "max-connections-per-client",
                 |s| &s.max_connections_per_client,

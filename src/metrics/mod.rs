@@ -42,6 +42,8 @@ pub struct Metrics {
     pub in_flight: Family<InstanceLabels, Gauge>,
     /// Further attempts after a failed one, by service.
     pub retries: Family<ServiceLabels, Counter>,
+    /// Requests that were given to a second instance because the first one was slow, by service.
+    pub hedges: Family<ServiceLabels, Counter>,
     /// Instances that the outlier detection took out, by service and instance.
     pub ejections: Family<InstanceLabels, Counter>,
     /// Members by status.
@@ -109,6 +111,7 @@ impl Metrics {
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS)),
             in_flight: Family::default(),
             retries: Family::default(),
+            hedges: Family::default(),
             ejections: Family::default(),
             members: Family::default(),
             datagrams: Family::default(),
@@ -150,6 +153,7 @@ impl Metrics {
             self.in_flight.clone(),
         );
         r.register("retries", "Attempts after a failed one", self.retries.clone());
+        r.register("hedges", "Second attempts beside a slow one", self.hedges.clone());
         r.register("ejections", "Instances taken out by outlier detection", self.ejections.clone());
         r.register("members", "Members by status", self.members.clone());
         r.register("datagrams", "Datagrams by direction", self.datagrams.clone());

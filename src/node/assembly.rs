@@ -261,6 +261,7 @@ async fn proxy(
         max_header: config.max_header,
         max_connections: config.max_connections,
         max_connections_per_client: config.max_connections_per_client,
+        min_body_rate: config.min_body_rate,
         max_in_flight: config.max_in_flight,
     };
     let access_log = listeners::access_log(config).await?;

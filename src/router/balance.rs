@@ -34,7 +34,7 @@ pub(super) fn power_of_two(
     let weight = |i: usize| fleet.endpoints[i].service.weight;
     let uniform = candidates.windows(2).all(|pair| weight(pair[0]) == weight(pair[1]));
     let all = || candidates.iter().copied();
-    let near = || all().filter(|i| fleet.near.binary_search(i).is_ok());
+    let near = || all().filter(|i| !fleet.endpoints[*i].far);
     let first = if fleet.near.is_empty() { None } else { draw(fleet, near(), now, rng) };
     let first = first.or_else(|| draw(fleet, all(), now, rng))?;
     // With unequal weights the same one may be drawn twice: else, of two instances, the weights would decide nothing.
@@ -48,7 +48,11 @@ pub(super) fn better(fleet: &Fleet, a: usize, b: usize, now: Instant) -> usize {
         return a;
     }
     let (this, that) = (&fleet.endpoints[a], &fleet.endpoints[b]);
-    let (of_a, of_b) = (score(this, fleet.averages(), now), score(that, fleet.averages(), now));
+    let averages = fleet.averages();
+    let handicap =
+        |e: &Endpoint, other: &Endpoint| if e.far && !other.far { averages.far_handicap } else { 1.0 };
+    let of_a = score(this, averages, now) * handicap(this, that);
+    let of_b = score(that, averages, now) * handicap(that, this);
     if (of_a - of_b).abs() > TIE * of_a.max(of_b) {
         return if of_a < of_b { a } else { b };
     }
@@ -60,13 +64,17 @@ pub(super) fn better(fleet: &Fleet, a: usize, b: usize, now: Instant) -> usize {
 /// The candidate for this affinity value: the same one as long as it is there and not overloaded.
 pub(super) fn rendezvous(fleet: &Fleet, candidates: &[usize], value: &str, now: Instant) -> Option<usize> {
     let value = hash_of(value);
-    let score = |i: usize| rendezvous_score(&fleet.endpoints[i], value);
-    let scored = candidates.iter().map(|i| (score(*i), *i));
-    let (_, best) = scored.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
-    let load = |i: usize| in_flight(&fleet.endpoints[i], fleet.averages(), now);
-    let loads: f64 = candidates.iter().map(|i| load(*i)).sum();
-    let bound = (AFFINITY_BOUND * (loads + 1.0) / candidates.len() as f64).ceil();
-    (load(best) + 1.0 <= bound).then_some(best)
+    let place = |i: usize| mixed(fleet.endpoints[i].hash.0 ^ value);
+    let best = if fleet.averages().uniform {
+        candidates.iter().copied().max_by_key(|i| place(*i))?
+    } else {
+        let scored = candidates.iter().map(|i| (weighted(place(*i), &fleet.endpoints[*i]), *i));
+        scored.max_by(|(a, _), (b, _)| a.total_cmp(b))?.1
+    };
+    let own: f64 = candidates.iter().map(|i| f64::from(fleet.endpoints[*i].own())).sum();
+    let mean = (own + 1.0) / candidates.len() as f64 + fleet.averages().others;
+    let load = in_flight(&fleet.endpoints[best], fleet.averages(), now) + 1.0;
+    (load <= (AFFINITY_BOUND * mean).ceil()).then_some(best)
 }
 
 /// A number in [0, 1) that is the same for the same affinity value.
@@ -77,7 +85,8 @@ pub(super) fn unit_of(value: &str) -> f64 {
 /// Requests that it works on for all entries, as far as is known.
 pub(super) fn in_flight(endpoint: &Endpoint, fleet: &Averages, now: Instant) -> f64 {
     let (others, confidence) = endpoint.others(now).unwrap_or((0.0, 0.0));
-    f64::from(endpoint.own()) + confidence * others + (1.0 - confidence) * fleet.others
+    let usual = if endpoint.far { fleet.others_far } else { fleet.others };
+    f64::from(endpoint.own()) + confidence * others + (1.0 - confidence) * usual
 }
 
 fn draw(
@@ -100,9 +109,9 @@ fn draw(
     last
 }
 
-fn rendezvous_score(endpoint: &Endpoint, value: u64) -> f64 {
-    let unit = unit(mixed(endpoint.hash.0 ^ value)).max(f64::MIN_POSITIVE);
-    f64::from(endpoint.service.weight.max(1)) / -unit.ln()
+/// Rendezvous hashing by weight: the same order as that of `place` when all weights are equal.
+fn weighted(place: u64, endpoint: &Endpoint) -> f64 {
+    f64::from(endpoint.service.weight.max(1)) / -unit(place).max(f64::MIN_POSITIVE).ln()
 }
 
 fn hash_of(value: &str) -> u64 {

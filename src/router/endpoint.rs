@@ -45,6 +45,8 @@ pub(super) struct Endpoint {
     pub(super) rtt: Option<Duration>,
     /// Its short name, from which all entries make the same choice for an affinity value.
     pub(super) hash: IdHash,
+    /// The way to its node makes a difference, and there are nearer ones.
+    pub(super) far: bool,
     /// Which entry of the canary split it belongs to.
     pub(super) group: usize,
     /// Its node said so in its manifest.
@@ -118,6 +120,7 @@ impl Endpoint {
             addr: None,
             rtt: None,
             hash: member.hash,
+            far: false,
             group: 0,
             manifest_draining: false,
             node_draining: false,
@@ -177,7 +180,8 @@ impl Endpoint {
         match self.refusal_at(now) {
             Some(Refusal::Draining) => Some(Reason::Draining),
             Some(Refusal::NoRoute) => Some(Reason::NoRoute),
-            Some(Refusal::Saturated) | None => self.is_full().then_some(Reason::Saturated),
+            // What has no place may have one in a moment: its exit decides.
+            Some(Refusal::Saturated) | None => None,
         }
     }
 
@@ -274,11 +278,6 @@ impl Endpoint {
 
     fn refusal_at(&self, now: Instant) -> Option<Refusal> {
         self.refusal.filter(|(_, until)| now < *until).map(|(refusal, _)| refusal)
-    }
-
-    /// This entry alone gives it as much as it takes.
-    fn is_full(&self) -> bool {
-        self.service.max_in_flight > 0 && self.own() >= self.service.max_in_flight
     }
 
     /// As far as is known, it would refuse.

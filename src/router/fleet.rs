@@ -51,7 +51,7 @@ impl Fleet {
             choice,
             near: Vec::new(),
             ejects: false,
-            averages: Averages::of(&[], now),
+            averages: Averages::of(&mut [], &mut Vec::new(), now),
             changed: false,
         }
     }
@@ -146,8 +146,7 @@ impl Fleet {
     /// Brings the averages up to date when they are older than 100 ms.
     pub(super) fn refresh(&mut self, now: Instant) {
         if self.changed || !self.averages.are_fresh(now) {
-            self.averages = Averages::of(&self.endpoints, now);
-            self.averages.near(&self.endpoints, &mut self.near);
+            self.averages = Averages::of(&mut self.endpoints, &mut self.near, now);
             self.ejects = self.endpoints.iter().any(|endpoint| endpoint.outlier.is_out());
             self.changed = false;
         }

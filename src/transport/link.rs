@@ -2,14 +2,13 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use h2::client::{Connection, SendRequest};
-use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::trace;
@@ -18,13 +17,9 @@ use super::cork::{Cork, Corked, corked};
 use super::http2::{self, CLOSING_TIMEOUT};
 use super::keyring::KeyId;
 use super::metered::Traffic;
-use crate::time::Duration;
-
-/// Between two looks at a link.
-const PING_INTERVAL: Duration = Duration::from_secs(2);
-
-/// A link on which nothing at all is heard for so long, with a ping under way, is dead.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(6);
+use super::pulse::{Place, Pulse, Watch};
+use super::reach::Reach;
+use crate::id::NodeId;
 
 /// An HTTP/2 connection to one peer. Dropping it lets its streams end, then closes it.
 #[derive(Debug)]
@@ -32,17 +27,34 @@ pub(super) struct Link {
     sender: SendRequest<Bytes>,
     ended: Arc<AtomicBool>,
     key: KeyId,
-    last_used: Mutex<Instant>,
+    pulse: Arc<Pulse>,
     /// It carried a request of a client.
     is_kept: AtomicBool,
+}
+
+/// A way to a peer for one request.
+#[derive(Debug)]
+pub struct Lane {
+    /// Takes the request.
+    pub sender: SendRequest<Bytes>,
+    /// Counts the request on its link for as long as it lives.
+    pub place: Place,
+}
+
+/// Who is at the other end of a link, and how it was let in.
+#[derive(Debug)]
+pub(super) struct Far {
+    pub(super) peer: NodeId,
+    pub(super) key: KeyId,
+    pub(super) traffic: Traffic,
+    pub(super) reach: Arc<Reach>,
 }
 
 impl Link {
     /// Speaks HTTP/2 on a stream to an admitted peer.
     pub(super) async fn establish<S>(
         stream: S,
-        traffic: Traffic,
-        key: KeyId,
+        far: Far,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Arc<Self>, h2::Error>
@@ -51,31 +63,35 @@ impl Link {
     {
         let (stream, cork) = corked(stream);
         let (sender, connection) = http2::client().handshake(stream).await?;
-        let ended = Arc::new(AtomicBool::new(false));
-        let link = Arc::new(Self {
-            sender,
-            ended: ended.clone(),
-            key,
-            last_used: Mutex::new(Instant::now()),
-            is_kept: AtomicBool::new(false),
-        });
-        let watched = Arc::downgrade(&link);
+        let (ended, pulse) = (Arc::new(AtomicBool::new(false)), Pulse::new());
+        let is_kept = AtomicBool::new(false);
+        let link = Self { sender, ended: ended.clone(), key: far.key, pulse: pulse.clone(), is_kept };
+        let watch = Watch::new(far.peer, pulse, far.traffic, far.reach);
         tasks.spawn(async move {
-            drive(connection, cork, traffic, watched, stop).await;
+            drive(connection, cork, watch, stop).await;
             ended.store(true, Ordering::Release);
         });
-        Ok(link)
+        Ok(Arc::new(link))
     }
 
     /// A handle for one request; an error means that the peer goes away or has gone.
     pub(super) async fn ready(&self) -> Result<SendRequest<Bytes>, h2::Error> {
-        *self.last_used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.pulse.touch();
         self.sender.clone().ready().await
+    }
+
+    /// A place for one request.
+    pub(super) fn place(&self) -> Place {
+        Place::take(self.pulse.clone())
     }
 
     /// The cluster key under which it was admitted.
     pub(super) const fn key(&self) -> KeyId {
         self.key
+    }
+
+    pub(super) fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     pub(super) fn stands(&self) -> bool {
@@ -84,7 +100,9 @@ impl Link {
 
     /// Whoever sends requests of clients will probably send more of them.
     pub(super) fn keep(&self) {
-        self.is_kept.store(true, Ordering::Relaxed);
+        if !self.is_kept() {
+            self.is_kept.store(true, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn is_kept(&self) -> bool {
@@ -92,15 +110,14 @@ impl Link {
     }
 
     pub(super) fn last_used(&self) -> Instant {
-        *self.last_used.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pulse.last_used()
     }
 }
 
 async fn drive<S>(
     mut connection: Connection<Corked<S>, Bytes>,
     mut cork: Cork<S>,
-    traffic: Traffic,
-    link: Weak<Link>,
+    watch: Watch,
     stop: CancellationToken,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -109,39 +126,13 @@ async fn drive<S>(
     let mut connection = pin!(connection);
     let mut connection = poll_fn(|cx| cork.poll(cx, |cx| connection.as_mut().poll(cx)));
     tokio::select! {
+        // What has arrived is read before the watch says that nothing did.
+        biased;
         result = &mut connection => trace!(?result, "a link ended"),
-        () = fall_silent(pings, traffic, link) => trace!("a link fell silent"),
+        () = watch.run(pings) => trace!("a link fell silent"),
         () = stop.cancelled() => {
             if timeout(CLOSING_TIMEOUT, connection).await.is_err() {
                 trace!("a link was cut, because its streams did not end");
-            }
-        }
-    }
-}
-
-/// Ends when a link that gets new requests is dead. Without it, a peer that lost its power would hold up every
-/// request until the kernel gives up, after many minutes.
-async fn fall_silent(pings: Option<PingPong>, traffic: Traffic, link: Weak<Link>) {
-    let Some(mut pings) = pings else { return std::future::pending().await };
-    let mut looked_at = Instant::now();
-    loop {
-        sleep(PING_INTERVAL).await;
-        let since = std::mem::replace(&mut looked_at, Instant::now());
-        // Idle links are left alone: pings on all of them would cost more than membership does.
-        let Some(link) = link.upgrade() else { return std::future::pending().await };
-        if link.last_used() < since {
-            continue;
-        }
-        drop(link);
-        let mut before = traffic.received();
-        let mut pong = pin!(pings.ping(Ping::opaque()));
-        loop {
-            match timeout(SILENCE_TIMEOUT, &mut pong).await {
-                Ok(Ok(_)) => break,
-                Ok(Err(_)) => return std::future::pending().await,
-                // Behind a long queue of data the pong may be late; then the data is heard.
-                Err(_) if traffic.received() != before => before = traffic.received(),
-                Err(_) => return,
             }
         }
     }

@@ -15,7 +15,11 @@ mod known_epochs;
 mod link;
 mod metered;
 mod open;
+mod peer;
 mod pool;
+mod pulse;
+mod reach;
+mod recovery;
 mod replay;
 mod seal;
 mod serve;
@@ -36,7 +40,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use keyring::{ClusterKey, InvalidKeyring, KeyId, Keyring};
+pub use link::Lane;
 pub use pool::{Links, Whoami};
+pub use pulse::Place;
 pub use sockets::BindError;
 pub use tls::CertificateError;
 

@@ -1,21 +1,25 @@
 //! The pool of links that this node dialled: dialled once, shared, redialled when they end, closed when idle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use h2::client::SendRequest;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{trace, warn};
 
 use super::admission::{Admission, Dialled};
-use super::backoff::Backoff;
 use super::http2::{self, CORE_PATH, WHOAMI_PATH};
-use super::link::Link;
+use super::keyring::KeyId;
+use super::link::{Far, Lane, Link};
+use super::peer::{Dialling, Peer};
+use super::reach::Reach;
+use super::recovery;
 use crate::id::NodeId;
 use crate::mesh::{LINK_REQUEST_TIMEOUT, LinkFailure};
 use crate::metrics::KindLabels;
@@ -23,20 +27,11 @@ use crate::time::Duration;
 use crate::wire::whoami::{WhoamiRequest, WhoamiResponse};
 use crate::wire::{self};
 
-/// Links to one peer; the second one when the first is busy.
+/// Links to one peer; the second one when the first has more to carry than it can.
 const LINKS_PER_PEER: usize = 2;
-
-/// A link that is used again so soon is busy.
-const BUSY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Peers with links, or with failed dials that are remembered.
 const MAX_PEERS: usize = 1024;
-
-/// For links that carried requests of clients.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// For links on which only the core asked something, which it seldom does twice.
-const ERRAND_TIMEOUT: Duration = Duration::from_secs(30);
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -50,21 +45,12 @@ pub struct Links {
 }
 
 #[derive(Debug)]
-struct Pool {
+pub(super) struct Pool {
     admission: Arc<Admission>,
-    peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-}
-
-#[derive(Debug, Default)]
-struct Peer {
-    links: Mutex<Vec<Arc<Link>>>,
-    /// Where the last one was dialled.
-    addr: Mutex<Option<SocketAddr>>,
-    /// Held while dialling, so that many requests dial once.
-    dialling: tokio::sync::Mutex<Backoff>,
-    growing: AtomicBool,
+    peers: ArcSwap<BTreeMap<NodeId, Arc<Peer>>>,
+    pub(super) reach: Arc<Reach>,
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
 }
 
 /// What a member says about the address of this node.
@@ -82,18 +68,25 @@ pub struct Whoami {
 
 impl Links {
     pub(super) fn new(admission: Arc<Admission>, tasks: &TaskTracker, stop: CancellationToken) -> Self {
-        let pool = Pool { admission, peers: Mutex::default(), tasks: tasks.clone(), stop: stop.clone() };
+        let (peers, reach) = (ArcSwap::default(), Reach::new());
+        let pool = Pool { admission, peers, reach, tasks: tasks.clone(), stop: stop.clone() };
         let pool = Arc::new(pool);
         let links = Self { pool };
         tasks.spawn(sweep(links.clone(), stop));
+        tasks.spawn(recovery::watch(links.pool.clone()));
         links
     }
 
-    /// A ready HTTP/2 client to `to`, dialled at `addr` when no link stands.
-    pub async fn open(&self, to: NodeId, addr: SocketAddr) -> Result<SendRequest<Bytes>, LinkFailure> {
+    /// A way to `to` for one request, dialled at `addr` when no link stands. A link whose peer is silent is used only when there is no other.
+    pub async fn open(&self, to: NodeId, addr: SocketAddr) -> Result<Lane, LinkFailure> {
         let (link, sender) = self.ready(to, addr).await?;
         link.keep();
-        Ok(sender)
+        Ok(Lane { sender, place: link.place() })
+    }
+
+    /// The peers that are silent: their links stand, but not even a ping is answered on them.
+    pub fn silent(&self) -> watch::Receiver<Arc<BTreeSet<NodeId>>> {
+        self.pool.reach.subscribe()
     }
 
     async fn ready(
@@ -108,10 +101,13 @@ impl Links {
         for _ in 0..ATTEMPTS {
             let link = match peer.pick() {
                 Some(link) => {
-                    self.grow_if_busy(&peer, &link, to, addr);
+                    if peer.is_crowded(&link, LINKS_PER_PEER) {
+                        // Nobody waits for it: it is for those who come later.
+                        let _ = self.pool.dial(&peer, to, addr, Want::Another);
+                    }
                     link
                 }
-                None => self.pool.dial(&peer, to, addr, 0).await?,
+                None => self.pool.dial(&peer, to, addr, Want::Any)?.await?,
             };
             match link.ready().await {
                 Ok(sender) => return Ok((link, sender)),
@@ -126,7 +122,11 @@ impl Links {
 
     /// Asks `to` something for the core, within [`LINK_REQUEST_TIMEOUT`].
     pub async fn request(&self, to: NodeId, addr: SocketAddr, body: Vec<u8>) -> Result<Vec<u8>, LinkFailure> {
-        let exchange = async { http2::post(self.ready(to, addr).await?.1, CORE_PATH, body).await };
+        let exchange = async {
+            let (link, sender) = self.ready(to, addr).await?;
+            let _place = link.place();
+            http2::post(sender, CORE_PATH, body).await
+        };
         let outcome = timeout(LINK_REQUEST_TIMEOUT, exchange).await.unwrap_or(Err(LinkFailure::TimedOut));
         let kind = if outcome.is_ok() { "ok" } else { "failed" };
         self.pool.admission.metrics().link_requests.get_or_create(&KindLabels { kind }).inc();
@@ -153,109 +153,137 @@ impl Links {
 
     /// Replaces the links that were admitted under another key than the one that proves now.
     pub(super) fn prove_again(&self) {
-        for (to, peer) in self.pool.peers().clone() {
-            if let Some(addr) = self.pool.unproven(&peer) {
-                let pool = self.pool.clone();
-                self.pool.tasks.spawn(async move { pool.prove_again(&peer, to, addr).await });
+        for (to, peer) in self.pool.peers.load().iter() {
+            if peer.unproven(self.pool.proving()).is_some() {
+                let (pool, to, peer) = (self.pool.clone(), *to, peer.clone());
+                self.pool.tasks.spawn(async move { pool.prove_again(&peer, to).await });
             }
         }
     }
 
     /// Closes what was idle for too long.
     pub(super) fn sweep(&self, now: Instant) {
-        self.pool.peers().retain(|_, peer| peer.sweep(now) || Arc::strong_count(peer) > 1);
-    }
-
-    fn grow_if_busy(&self, peer: &Arc<Peer>, link: &Link, to: NodeId, addr: SocketAddr) {
-        let links = peer.standing().len();
-        let busy = Instant::now() - link.last_used() < BUSY_INTERVAL;
-        if !busy || links >= LINKS_PER_PEER || peer.growing.swap(true, Ordering::AcqRel) {
-            return;
+        let gone: Vec<NodeId> =
+            self.pool.peers.load().iter().filter(|(_, peer)| !peer.sweep(now)).map(|(id, _)| *id).collect();
+        if !gone.is_empty() {
+            self.pool.change(|peers| peers.retain(|id, _| !gone.contains(id)));
         }
-        let (pool, peer) = (self.pool.clone(), peer.clone());
-        self.pool.tasks.spawn(async move {
-            if let Err(error) = pool.dial(&peer, to, addr, links).await {
-                trace!(%to, %error, "no second link");
-            }
-            peer.growing.store(false, Ordering::Release);
-        });
+    }
+}
+
+/// Which links make a dial unnecessary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Want {
+    /// One that stands.
+    Any,
+    /// One that stands and is not silent.
+    Reaching,
+    /// As many as a peer may have.
+    Another,
+}
+
+impl Want {
+    fn is_met(self, peer: &Peer) -> bool {
+        match self {
+            Self::Any => peer.pick().is_some(),
+            Self::Reaching => peer.is_reached(),
+            Self::Another => peer.standing().len() >= LINKS_PER_PEER,
+        }
     }
 }
 
 impl Pool {
-    fn peers(&self) -> MutexGuard<'_, BTreeMap<NodeId, Arc<Peer>>> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn known(&self, id: NodeId) -> Option<Arc<Peer>> {
+        self.peers.load().get(&id).cloned()
     }
 
     fn peer(&self, id: NodeId) -> Arc<Peer> {
-        let mut peers = self.peers();
-        if peers.len() >= MAX_PEERS && !peers.contains_key(&id) {
-            // The links of the peer that goes end with their last streams.
-            let oldest = peers.iter().min_by_key(|(_, peer)| peer.last_used()).map(|(id, _)| *id);
-            oldest.map(|oldest| peers.remove(&oldest));
+        if let Some(peer) = self.known(id) {
+            return peer;
         }
-        peers.entry(id).or_default().clone()
+        let fresh = Arc::<Peer>::default();
+        self.change(|peers| {
+            if peers.len() >= MAX_PEERS && !peers.contains_key(&id) {
+                // The links of the peer that goes end with their last streams.
+                let oldest = peers.iter().min_by_key(|(_, peer)| peer.last_used()).map(|(id, _)| *id);
+                oldest.map(|oldest| peers.remove(&oldest));
+            }
+            peers.entry(id).or_insert_with(|| fresh.clone());
+        });
+        self.known(id).unwrap_or(fresh)
     }
 
-    /// One more link, unless others made one beyond the `standing` ones in the meantime.
-    async fn dial(
+    fn change(&self, change: impl Fn(&mut BTreeMap<NodeId, Arc<Peer>>)) {
+        self.peers.rcu(|peers| {
+            let mut peers = BTreeMap::clone(peers);
+            change(&mut peers);
+            peers
+        });
+    }
+
+    /// The dial that is under way, or a new one. It goes on when whoever asked for it gives up, so that the next one finds a
+    /// link, or learns at once that there is none.
+    pub(super) fn dial(
+        self: &Arc<Self>,
+        peer: &Arc<Peer>,
+        to: NodeId,
+        addr: SocketAddr,
+        want: Want,
+    ) -> Result<Dialling, LinkFailure> {
+        let mut dial = peer.dial();
+        if let Some(running) = dial.running(addr) {
+            return Ok(running);
+        }
+        dial.backoff.check(addr, Instant::now())?;
+        let (pool, peer) = (self.clone(), peer.clone());
+        let dialled = self.tasks.spawn(async move { pool.dial_now(&peer, to, addr, want).await });
+        Ok(dial.begin(addr, async move { dialled.await.unwrap_or(Err(LinkFailure::Unreachable)) }))
+    }
+
+    async fn dial_now(
         &self,
         peer: &Peer,
         to: NodeId,
         addr: SocketAddr,
-        standing: usize,
+        want: Want,
     ) -> Result<Arc<Link>, LinkFailure> {
-        let mut backoff = peer.dialling.lock().await;
-        if peer.standing().len() > standing
+        let _dialling = peer.dialling.lock().await;
+        if want.is_met(peer)
             && let Some(link) = peer.pick()
         {
             return Ok(link);
         }
-        backoff.check(addr, Instant::now())?;
-        let dialled = self.admission.dial(addr, Some(to)).await.map_err(|error| error.failure());
-        let link = match dialled {
-            Ok(dialled) => self.establish(dialled).await,
-            Err(failure) => Err(failure),
-        };
+        let link = self.reach_out(to, addr).await;
         match &link {
-            Ok(link) => {
-                backoff.clear();
-                peer.links().push(link.clone());
-                *peer.addr.lock().unwrap_or_else(PoisonError::into_inner) = Some(addr);
-            }
-            Err(failure) => backoff.fail(addr, *failure, Instant::now()),
+            Ok(link) => peer.add(link, addr),
+            Err(failure) => peer.dial().backoff.fail(addr, *failure, Instant::now()),
         }
         link
     }
 
-    /// The address of a peer with links under another key than the one that proves now.
-    fn unproven(&self, peer: &Peer) -> Option<SocketAddr> {
-        let proving = self.admission.keys().sealing().id();
-        let is_unproven = peer.standing().iter().any(|link| link.key() != proving);
-        is_unproven.then_some(*peer.addr.lock().unwrap_or_else(PoisonError::into_inner)).flatten()
+    async fn reach_out(&self, to: NodeId, addr: SocketAddr) -> Result<Arc<Link>, LinkFailure> {
+        let dialled = self.admission.dial(addr, Some(to)).await.map_err(|error| error.failure())?;
+        self.establish(dialled).await
+    }
+
+    fn proving(&self) -> KeyId {
+        self.admission.keys().sealing().id()
     }
 
     /// Dials a link under the key that proves now, and only then lets the others go. Their streams end as they will.
-    async fn prove_again(&self, peer: &Peer, to: NodeId, addr: SocketAddr) {
+    async fn prove_again(&self, peer: &Peer, to: NodeId) {
         let _dialling = peer.dialling.lock().await;
-        if self.unproven(peer).is_none() {
-            return;
-        }
-        let dialled = self.admission.dial(addr, Some(to)).await.map_err(|error| error.failure());
-        let fresh = match dialled {
-            Ok(dialled) => self.establish(dialled).await,
-            Err(failure) => Err(failure),
-        };
+        let Some(addr) = peer.unproven(self.proving()) else { return };
+        let fresh = self.reach_out(to, addr).await;
         let keyring = self.admission.keys().current();
-        let mut links = peer.links();
         match fresh {
             Ok(fresh) => {
-                links.retain(|link| link.key() == keyring.sealing().id());
-                links.push(fresh);
+                peer.retain(|link| link.key() == keyring.sealing().id());
+                peer.add(&fresh, addr);
             }
             Err(failure) => {
                 warn!(%to, %addr, %failure, "no link under the new cluster key");
-                links.retain(|link| keyring.key(link.key()).is_some());
+                peer.retain(|link| keyring.key(link.key()).is_some());
             }
         }
     }
@@ -265,43 +293,9 @@ impl Pool {
             return Err(LinkFailure::Unreachable);
         }
         let Dialled { stream, traffic, admitted } = dialled;
-        let link = Link::establish(stream, traffic, admitted.key, &self.tasks, self.stop.clone()).await;
+        let far = Far { peer: admitted.peer, key: admitted.key, traffic, reach: self.reach.clone() };
+        let link = Link::establish(stream, far, &self.tasks, self.stop.clone()).await;
         link.map_err(|_| LinkFailure::Unreachable)
-    }
-}
-
-impl Peer {
-    fn links(&self) -> MutexGuard<'_, Vec<Arc<Link>>> {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn standing(&self) -> Vec<Arc<Link>> {
-        let mut links = self.links();
-        links.retain(|link| link.stands());
-        links.clone()
-    }
-
-    /// The link that rested longest, so that they take turns.
-    fn pick(&self) -> Option<Arc<Link>> {
-        self.standing().into_iter().min_by_key(|link| link.last_used())
-    }
-
-    fn remove(&self, gone: &Arc<Link>) {
-        self.links().retain(|link| !Arc::ptr_eq(link, gone));
-    }
-
-    fn last_used(&self) -> Option<Instant> {
-        self.links().iter().map(|link| link.last_used()).max()
-    }
-
-    /// Drops idle links, whose last streams may still go on; false when nothing is left of this peer.
-    fn sweep(&self, now: Instant) -> bool {
-        let mut links = self.links();
-        links.retain(|link| {
-            let limit = if link.is_kept() { IDLE_TIMEOUT } else { ERRAND_TIMEOUT };
-            link.stands() && now - link.last_used() < limit
-        });
-        !links.is_empty()
     }
 }
 
@@ -314,5 +308,5 @@ async fn sweep(links: Links, stop: CancellationToken) {
             () = stop.cancelled() => break,
         }
     }
-    links.pool.peers().clear();
+    links.pool.peers.store(Arc::default());
 }

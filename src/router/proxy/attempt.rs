@@ -1,38 +1,44 @@
 //! One attempt: gives a request to one instance, here or over a link, and says how far it came when it failed.
 
-use std::future::Future;
+use std::borrow::Cow;
+use std::future::{Future, pending};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use http::header::{EXPECT, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode};
-use tokio::time::{sleep_until, timeout};
+use http::{Request, Response, StatusCode};
+use http_body::Body as _;
 
 use super::body::ProxyBody;
 use super::exit::{Broken, Outbound};
 use super::reply::Failure;
-use super::upload::{Progress, Upload};
+use super::upload::Upload;
 use super::{Shared, headers, inbound, stream};
-use crate::clock::Clock;
+use crate::id::NodeId;
+use crate::manifest::Service;
 use crate::mesh::LinkFailure;
 use crate::router::{ExitLoad, Outcome, Phase, Pick, Reason, Refusal};
-use crate::time::{Duration, Instant, earliest};
-
-/// How much longer than its own connecting an exit may take to accept a request.
-const ACCEPT_MARGIN: Duration = Duration::from_secs(1);
+use crate::transport::Place;
 
 /// One attempt at one instance.
 pub(super) struct Attempt<'a> {
-    pub(super) shared: &'a Shared,
-    pub(super) pick: &'a Pick,
-    pub(super) outbound: &'a Outbound,
-    pub(super) upload: &'a mut Upload,
-    pub(super) progress: &'a Progress,
-    pub(super) deadline: Option<Instant>,
+    shared: &'a Shared,
+    outbound: Cow<'a, Outbound>,
+    upload: &'a Upload,
+    service: Arc<Service>,
+    worker: NodeId,
+    addr: Option<SocketAddr>,
+    local: bool,
+    stage: Arc<Stage>,
 }
 
 /// An instance's answer.
 pub(super) struct Answer {
     pub(super) response: Response<ProxyBody>,
     pub(super) load: Option<ExitLoad>,
+    /// Where it comes from over a link; to be kept until the answer has ended.
+    pub(super) place: Option<Place>,
 }
 
 /// An attempt that brought no answer.
@@ -48,57 +54,163 @@ pub(super) struct Failed {
     pub(super) failure: Failure,
 }
 
-impl Attempt<'_> {
+/// How far an attempt has come; shared with whoever waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Stage(AtomicU8);
+
+/// The steps of an attempt, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A service of this node is connected to.
+    Admitting,
+    /// A link is looked for.
+    Opening,
+    /// The exit is asked whether it takes the request.
+    Accepting,
+    /// The request is with the instance.
+    Answering,
+    /// The request's body went elsewhere.
+    Lost,
+}
+
+/// Set beside the step when the peer did not even answer a ping.
+const SILENT: u8 = 0x80;
+
+impl Stage {
+    /// The step.
+    pub(super) fn step(&self) -> Step {
+        match self.0.load(Ordering::Relaxed) & !SILENT {
+            0 => Step::Admitting,
+            1 => Step::Opening,
+            2 => Step::Accepting,
+            3 => Step::Answering,
+            _ => Step::Lost,
+        }
+    }
+
+    /// The peer did not even answer a ping.
+    pub(super) fn is_silent(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & SILENT != 0
+    }
+
+    fn enter(&self, step: Step) {
+        self.0.store(step as u8, Ordering::Relaxed);
+    }
+
+    fn fall_silent(&self) {
+        self.0.fetch_or(SILENT, Ordering::Relaxed);
+    }
+}
+
+impl Step {
+    /// What a failure at this step says of the request.
+    pub(super) const fn phase(self) -> Phase {
+        match self {
+            Self::Admitting | Self::Opening | Self::Accepting | Self::Lost => Phase::Unsent,
+            Self::Answering => Phase::Sent,
+        }
+    }
+
+    /// What an attempt is that has been at this step for too long.
+    pub(super) fn overdue(self) -> Failed {
+        match self {
+            Self::Opening => Failed::no_link(LinkFailure::TimedOut),
+            Self::Admitting | Self::Accepting | Self::Lost => Failed::refused(Reason::Timeout),
+            Self::Answering => Failed::timed_out(),
+        }
+    }
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(
+        shared: &'a Shared,
+        outbound: Cow<'a, Outbound>,
+        upload: &'a Upload,
+        pick: &Pick,
+        stage: Arc<Stage>,
+    ) -> Self {
+        let Pick { worker, addr, local, .. } = *pick;
+        stage.enter(if local { Step::Admitting } else { Step::Opening });
+        Self { shared, outbound, upload, service: pick.service.clone(), worker, addr, local, stage }
+    }
+
     /// Makes the attempt. Dropping the future cancels it at the instance.
     pub(super) async fn run(self) -> Result<Answer, Failed> {
-        if self.pick.local { self.here().await } else { self.over_link().await }
+        if self.local { self.here().await } else { self.over_link().await }
     }
 
     async fn here(self) -> Result<Answer, Failed> {
-        let admitted = self.shared.exit.admit(&self.pick.endpoint.service).await.map_err(Failed::refused)?;
-        let body = self.upload.body();
-        let sent = admitted.send(self.outbound, body);
-        let limits = Limits::of(self.shared, self.pick, self.progress, self.deadline);
-        let response = limits.hold(sent).await?.map_err(|broken| Failed::broken(&broken))?;
-        Ok(Answer { response, load: None })
+        let admitted = self.shared.exit.admit(&self.service.name).await.map_err(Failed::refused)?;
+        let Ok(body) = self.upload.body() else { return self.lose().await };
+        self.stage.enter(Step::Answering);
+        let body = body.filter(|body| !body.is_end_stream());
+        let response = admitted.send(&self.outbound, body).await.map_err(|broken| Failed::broken(&broken))?;
+        Ok(Answer { response, load: None, place: None })
     }
 
     async fn over_link(self) -> Result<Answer, Failed> {
-        let addr = self.pick.addr.ok_or_else(|| Failed::refused(Reason::NoRoute))?;
-        let limit = self.pick.timeouts.connect;
-        let link = within(limit, self.shared.links.open(self.pick.worker, addr)).await;
-        let mut link = link.unwrap_or(Err(LinkFailure::TimedOut)).map_err(Failed::no_link)?;
-        let limits = Limits::of(self.shared, self.pick, self.progress, self.deadline);
+        let addr = self.addr.ok_or_else(|| Failed::refused(Reason::NoRoute))?;
+        let lane = self.shared.links.open(self.worker, addr).await.map_err(Failed::no_link)?;
+        let (mut sender, mut place) = (lane.sender, lane.place);
         let waits = self.upload.waits();
         let head = self.head_for_link(waits);
-        let mut opened = stream::open(&mut link, head, self.upload.exists())
+        let opened = stream::open(&mut sender, head, self.upload.exists())
             .map_err(|_| Failed::no_link(LinkFailure::Unreachable))?;
-        let mut body = None;
-        if waits {
-            let limit = if limit.is_zero() { limit } else { limit + ACCEPT_MARGIN };
-            match within(limit, opened.accepted()).await {
-                Some(Ok(true)) => body = self.upload.body(),
-                Some(Ok(false)) => {}
-                Some(Err(_)) => return Err(Failed::no_link(LinkFailure::Unreachable)),
-                None => return Err(Failed::refused(Reason::Timeout)),
-            }
+        self.stage.enter(if waits { Step::Accepting } else { Step::Answering });
+        let response = self.noting_silence(&place, self.exchange(opened, waits)).await?;
+        place.answered();
+        from_exit(response, place)
+    }
+
+    /// Waits for the answer; the body goes out once the exit takes it.
+    async fn exchange(&self, mut opened: stream::Opened, waits: bool) -> Result<Response<ProxyBody>, Failed> {
+        let takes_it = if waits {
+            opened.accepted().await.map_err(|_| Failed::no_link(LinkFailure::Unreachable))?
         } else {
-            body = self.upload.body();
-        }
-        let response = limits.hold(opened.exchange(body)).await?.map_err(|error| {
+            true
+        };
+        let body = if takes_it {
+            let Ok(body) = self.upload.body() else {
+                drop(opened);
+                return self.lose().await;
+            };
+            self.stage.enter(Step::Answering);
+            body
+        } else {
+            None
+        };
+        opened.exchange(body).await.map_err(|error| {
             if stream::surely_unseen(&error) {
                 Failed::no_link(LinkFailure::Unreachable)
             } else {
                 Failed::broken(&Broken::from(error))
             }
-        })?;
-        from_exit(response)
+        })
+    }
+
+    /// Another attempt has the body. Nothing is to be told of this one any more.
+    async fn lose<T>(&self) -> T {
+        self.stage.enter(Step::Lost);
+        pending().await
+    }
+
+    /// Does `work`, and notes once when the peer falls silent meanwhile; it may still come back.
+    async fn noting_silence<T>(&self, place: &Place, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        tokio::select! {
+            biased;
+            done = &mut work => done,
+            () = place.silent() => {
+                self.stage.fall_silent();
+                work.await
+            }
+        }
     }
 
     fn head_for_link(&self, waits: bool) -> Request<()> {
         let mut head = self.outbound.head.clone();
         head.version = http::Version::HTTP_2;
-        headers::set(&mut head.headers, headers::SERVICE, self.pick.endpoint.service.as_str());
+        headers::set(&mut head.headers, headers::SERVICE, self.service.name.as_str());
         head.headers.insert(headers::HOP, HeaderValue::from_static("1"));
         if waits {
             head.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
@@ -110,74 +222,30 @@ impl Attempt<'_> {
     }
 }
 
-/// How long an answer's head may take.
-struct Limits<'a> {
-    clock: Clock,
-    first_byte: Duration,
-    deadline: Option<Instant>,
-    progress: &'a Progress,
-}
-
-impl<'a> Limits<'a> {
-    const fn of(shared: &Shared, pick: &Pick, progress: &'a Progress, deadline: Option<Instant>) -> Self {
-        Self { clock: shared.clock, first_byte: pick.timeouts.first_byte, deadline, progress }
-    }
-
-    /// Waits for an answer's head. The clock for its first byte starts again whenever the client's body moves, so
-    /// that a long upload is not taken for a slow service.
-    async fn hold<T>(&self, answer: impl Future<Output = T>) -> Result<T, Failed> {
-        let mut answer = std::pin::pin!(answer);
-        let begun = self.clock.now();
-        loop {
-            let first_byte =
-                (!self.first_byte.is_zero()).then(|| self.progress.last().max(begun) + self.first_byte);
-            let Some(until) = earliest(first_byte, self.deadline) else { return Ok(answer.await) };
-            tokio::select! {
-                biased;
-                answer = &mut answer => return Ok(answer),
-                () = sleep_until(self.clock.at(until).into()) => {}
-            }
-            let moved_since = first_byte
-                .is_some_and(|first_byte| self.progress.last().max(begun) + self.first_byte > first_byte);
-            let out_of_time = self.deadline.is_some_and(|deadline| self.clock.now() >= deadline);
-            if out_of_time || !moved_since {
-                return Err(Failed::timed_out());
-            }
-        }
-    }
-}
-
-async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    if limit.is_zero() { Some(work.await) } else { timeout(limit, work).await.ok() }
-}
-
 /// Tells a service's answer from what the exit itself had to say.
-fn from_exit(mut response: Response<ProxyBody>) -> Result<Answer, Failed> {
+fn from_exit(mut response: Response<ProxyBody>, place: Place) -> Result<Answer, Failed> {
     let headers = response.headers_mut();
-    let text = |headers: &HeaderMap, name| {
-        headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok().map(str::to_owned))
-    };
-    let load = text(headers, headers::LOAD)
-        .and_then(|load| load.parse().ok())
-        .map(|in_flight| ExitLoad { in_flight });
-    let error = text(headers, headers::ERROR);
+    let load = headers.get(headers::LOAD).and_then(|load| load.to_str().ok()?.parse().ok());
+    let load = load.map(|in_flight| ExitLoad { in_flight });
+    let error = headers.get(headers::ERROR).cloned();
     let unstarted = headers.contains_key(headers::RETRY);
     let tunnel = headers.contains_key(headers::TUNNEL);
     headers::strip_hop_by_hop(headers);
     headers::strip_mesh(headers);
     if unstarted {
-        return Err(Failed::refused(error.as_deref().map_or(Reason::Saturated, reason_named)));
+        let reason = error.as_ref().and_then(|error| error.to_str().ok()).map(reason_named);
+        return Err(Failed::refused(reason.unwrap_or(Reason::Saturated)));
     }
     if let Some(error) = error {
         if response.status() == StatusCode::BAD_GATEWAY {
             return Err(Failed::broken(&Broken::AtExit));
         }
-        headers::set(response.headers_mut(), headers::ERROR, error.as_str());
+        response.headers_mut().insert(headers::ERROR, error);
     }
     if tunnel {
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     }
-    Ok(Answer { response, load })
+    Ok(Answer { response, load, place: Some(place) })
 }
 
 fn reason_named(name: &str) -> Reason {
@@ -212,6 +280,7 @@ impl Failed {
         Self { phase: Phase::Refused, reason, outcome, failure }
     }
 
+    /// No way to the instance's node.
     fn no_link(failure: LinkFailure) -> Self {
         let reason = match failure {
             LinkFailure::TimedOut | LinkFailure::Stalled => Reason::Timeout,
@@ -225,7 +294,8 @@ impl Failed {
         Self { phase: Phase::Sent, reason: Reason::ConnectFailed, outcome: Outcome::Broken, failure }
     }
 
-    fn timed_out() -> Self {
+    /// The instance has the request, and did not answer in time.
+    pub(super) fn timed_out() -> Self {
         let message = "the service did not answer in time";
         let failure = Failure::new(StatusCode::GATEWAY_TIMEOUT, Reason::Timeout.as_str(), message);
         Self { phase: Phase::Sent, reason: Reason::Timeout, outcome: Outcome::Timeout, failure }

@@ -1,27 +1,30 @@
 //! The entry: picks an instance for a client's request, tries it, goes to another one when that is safe.
 
-use http::header::{CONNECTION, HeaderValue, RETRY_AFTER, UPGRADE};
+use std::sync::Arc;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, RETRY_AFTER, UPGRADE};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
-use super::attempt::{Answer, Attempt, Failed};
+use super::attempt::Answer;
 use super::backend::locked;
 use super::body::{End, ProxyBody, Watched, empty};
 use super::exit::{Outbound, absolute, is_repeatable};
 use super::headers::{self, Sender};
-use super::ongoing::Ongoing;
 use super::pace::Paced;
-use super::reply::{self, Failure};
+use super::reply::Failure;
+use super::search::{Found, Search};
 use super::target::{ServiceTarget, single};
-use super::trace;
 use super::tunnel::client_side;
 use super::upload::{Progress, Upload};
 use super::{Active, Proxy, Shared};
-use crate::metrics::{RequestLabels, ServiceLabels};
-use crate::router::{Ask, MAX_ATTEMPTS, Need, Outcome, Pick, Retry, Tried};
+use crate::id::NodeId;
+use crate::metrics::RequestLabels;
+use crate::router::{Ask, Need, Outcome, Selector};
 use crate::time::{Duration, Instant};
 
 /// A client's request for a service.
@@ -30,27 +33,6 @@ pub(super) struct Entered {
     pub(super) target: ServiceTarget,
     pub(super) host: Authority,
     pub(super) sender: Sender,
-}
-
-/// What is known of a request while its instance is looked for.
-struct Search<'a> {
-    shared: &'a std::sync::Arc<Shared>,
-    ask: Ask<'a>,
-    explain: bool,
-    outbound: Outbound,
-    upload: Upload,
-    progress: Progress,
-    started: Instant,
-    grpc: bool,
-    trace: Option<trace::Parent>,
-}
-
-/// An answer, and what is to be told about the way to it.
-struct Found {
-    answer: Answer,
-    pick: Pick,
-    ongoing: Ongoing,
-    explanation: Option<String>,
 }
 
 impl Proxy {
@@ -89,25 +71,33 @@ impl Proxy {
                 "the request came back to this node",
             ));
         }
-        let affinity_header = locked(&shared.router)
-            .route(target.name.as_str())
-            .map(|route| route.affinity_header.clone())
-            .filter(|name| !name.is_empty());
-        let wishes = request.headers().clone();
-        let ask = ask_of(&wishes, target.name.as_str(), affinity_header.as_deref(), grpc)?;
+        let route = locked(&shared.router).route(target.name.as_str());
+        let affinity_header = route.as_ref().map_or("", |route| route.affinity_header.as_str());
+        let wishes = Wishes::of(request.headers(), affinity_header)?;
         let tunnel = headers::wants_websocket(request.headers());
         let on_upgrade = tunnel.then(|| hyper::upgrade::on(&mut request));
-        let progress = Progress::new(shared.clock, request.extensions_mut().remove());
+        let progress = {
+            // Streams of gRPC may be silent for as long as both ends like.
+            let min_rate = if grpc { 0 } else { shared.config.min_body_rate };
+            Progress::new(shared.clock, started, min_rate, request.extensions_mut().remove())
+        };
         let (mut head, body) = request.into_parts();
+        let repeatable = is_repeatable(&head.method, &head.headers);
         let (upload, answers) = match on_upgrade {
             Some(on_upgrade) => {
-                let (sends, answers) = client_side(on_upgrade, shared.drain.parting.clone());
-                (Upload::Stream(Some(sends.boxed_unsync())), Some(answers))
+                let turn = head.extensions.remove();
+                let (sends, answers) = client_side(on_upgrade, turn, shared.drain.parting.clone());
+                (Upload::stream(sends.boxed_unsync()), Some(answers))
             }
             None => {
                 let max = shared.config.max_body;
-                let repeatable = is_repeatable(&head.method, &head.headers);
-                (Upload::take(body, repeatable, max, &shared.replays, &progress).await?, None)
+                let is_empty = body.is_end_stream();
+                let upload = Upload::take(body, repeatable, max, &shared.replays, &progress).await?;
+                if is_empty && upload.exists() {
+                    // Nothing follows, but only once the exit has taken the request.
+                    head.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+                }
+                (upload, None)
             }
         };
         headers::to_upstream(&mut head.headers, &sender, host.as_str(), target.prefix);
@@ -117,157 +107,102 @@ impl Proxy {
         let trace = head.extensions.remove();
         head.extensions.clear();
         let tunnel = tunnel.then(|| shared.drain.parting.clone());
-        let outbound = Outbound { head, tunnel };
-        let explain = wishes.contains_key(headers::EXPLAIN);
-        let search = Search { shared, ask, explain, outbound, upload, progress, started, grpc, trace };
-        search.run(answers).await
+        let uploading = progress.clone();
+        let search = Search {
+            shared,
+            ask: wishes.ask(target.name.as_str(), grpc),
+            explain: wishes.explain,
+            outbound: Outbound { head, tunnel },
+            upload,
+            progress,
+            started,
+            repeatable,
+            grpc,
+            trace,
+        };
+        Ok(match search.run().await {
+            Ok(found) => {
+                uploading.answered();
+                deliver(shared, started, found, answers)
+            }
+            Err(response) => *response,
+        })
     }
 }
 
 /// What the client's headers ask for.
-fn ask_of<'a>(
-    wishes: &'a HeaderMap,
-    service: &'a str,
-    affinity_header: Option<&str>,
-    grpc: bool,
-) -> Result<Ask<'a>, Failure> {
-    let version = single(wishes, &headers::VERSION, "x-mesh-version").map_err(Failure::bad_request)?;
-    let worker = single(wishes, &headers::WORKER, "x-mesh-worker").map_err(Failure::bad_request)?;
-    Ok(Ask {
-        service,
-        version: version.map(str::parse).transpose().map_err(Failure::bad_request)?,
-        worker: worker.map(str::parse).transpose().map_err(Failure::bad_request)?,
-        need: if grpc { Need::Http2 } else { Need::Any },
-        affinity: affinity_header.and_then(|name| wishes.get(name)?.to_str().ok()),
-    })
+struct Wishes {
+    version: Option<Selector>,
+    worker: Option<NodeId>,
+    affinity: Option<HeaderValue>,
+    explain: bool,
 }
 
-impl Search<'_> {
-    async fn run(
-        mut self,
-        tunnel: Option<oneshot::Sender<ProxyBody>>,
-    ) -> Result<Response<ProxyBody>, Failure> {
-        let mut tried = Vec::new();
-        let mut sent: Option<Failure> = None;
-        loop {
-            let (pick, explanation) = match self.pick(&tried) {
-                Ok(picked) => picked,
-                // An attempt that may have been started must not be told as one that was not.
-                Err(response) => return sent.map_or(Ok(*response), Err),
-            };
-            let mut ongoing = Ongoing::new(self.shared.clone(), pick.clone());
-            ongoing.span = self
-                .trace
-                .as_ref()
-                .map(|trace| trace.attempt(&pick, tried.len() + 1, &mut self.outbound.head));
-            match self.attempt(&pick).await {
-                Ok(answer) => {
-                    let found = Found { answer, pick, ongoing, explanation };
-                    return Ok(self.deliver(found, tried.len() + 1, tunnel));
-                }
-                Err(failed) => {
-                    ongoing.finish(failed.outcome);
-                    if let Some(fault) = self.progress.client_fault() {
-                        return Err(fault);
-                    }
-                    tried.push(Tried { worker: pick.worker, reason: failed.reason });
-                    if !self.goes_on(&failed, tried.len()) {
-                        return Err(failed.failure);
-                    }
-                    if !failed.failure.retry {
-                        sent = Some(failed.failure);
-                    }
-                }
-            }
-        }
+impl Wishes {
+    fn of(headers: &HeaderMap, affinity_header: &str) -> Result<Self, Failure> {
+        let version = single(headers, &headers::VERSION, "x-mesh-version").map_err(Failure::bad_request)?;
+        let worker = single(headers, &headers::WORKER, "x-mesh-worker").map_err(Failure::bad_request)?;
+        let affinity = (!affinity_header.is_empty()).then(|| headers.get(affinity_header).cloned());
+        Ok(Self {
+            version: version.map(str::parse).transpose().map_err(Failure::bad_request)?,
+            worker: worker.map(str::parse).transpose().map_err(Failure::bad_request)?,
+            affinity: affinity.flatten(),
+            explain: headers.contains_key(headers::EXPLAIN),
+        })
     }
 
-    fn pick(&self, tried: &[Tried]) -> Result<(Pick, Option<String>), Box<Response<ProxyBody>>> {
-        let now = self.shared.clock.now();
-        let mut router = locked(&self.shared.router);
-        let pick = router
-            .pick(&self.ask, tried, now)
-            .map_err(|unavailable| Box::new(reply::unavailable(&unavailable, self.grpc)))?;
-        let explanation = self.explain.then(|| router.explain(&self.ask, tried, &pick, now));
-        router.begin(&pick, now);
-        Ok((pick, explanation))
-    }
-
-    async fn attempt(&mut self, pick: &Pick) -> Result<Answer, Failed> {
-        let total = pick.timeouts.total;
-        let attempt = Attempt {
-            shared: self.shared,
-            pick,
-            outbound: &self.outbound,
-            upload: &mut self.upload,
-            progress: &self.progress,
-            deadline: (!total.is_zero()).then(|| self.started + total),
-        };
-        attempt.run().await
-    }
-
-    fn goes_on(&self, failed: &Failed, attempts: usize) -> bool {
-        if attempts >= MAX_ATTEMPTS {
-            return false;
+    fn ask<'a>(&'a self, service: &'a str, grpc: bool) -> Ask<'a> {
+        Ask {
+            service,
+            version: self.version.clone(),
+            worker: self.worker,
+            need: if grpc { Need::Http2 } else { Need::Any },
+            affinity: self.affinity.as_ref().and_then(|value| value.to_str().ok()),
         }
-        let head = &self.outbound.head;
-        let repeatable = is_repeatable(&head.method, &head.headers);
-        let service = self.ask.service;
-        let granted = match Retry::after(failed.phase, repeatable, self.upload.is_whole()) {
-            Retry::Free => true,
-            Retry::Budgeted => locked(&self.shared.router).may_retry(service, self.shared.clock.now()),
-            Retry::No => false,
-        };
-        if granted {
-            let labels = ServiceLabels { service: service.to_owned() };
-            self.shared.metrics.retries.get_or_create(&labels).inc();
-        }
-        granted
     }
+}
 
-    /// Makes the client's answer out of the instance's.
-    fn deliver(
-        &self,
-        found: Found,
-        attempts: usize,
-        tunnel: Option<oneshot::Sender<ProxyBody>>,
-    ) -> Response<ProxyBody> {
-        let Found { answer: Answer { mut response, load }, pick, mut ongoing, explanation } = found;
-        let now = self.shared.clock.now();
-        let (status, first_byte) = (response.status(), now.since(self.started));
-        ongoing.answered(status, first_byte, retry_after(response.headers()), load);
-        let worker = ongoing.worker();
-        let headers = response.headers_mut();
-        headers::set(headers, headers::WORKER, worker);
-        headers.insert(headers::ATTEMPTS, HeaderValue::from(attempts));
-        if let Some(explanation) = explanation {
-            headers::set(headers, headers::EXPLAIN, &explanation);
-        }
-        let total = pick.timeouts.total;
-        let deadline = (!total.is_zero()).then(|| self.started + total);
-        let left = deadline.map(|deadline| deadline.since(now));
-        let switched = status == StatusCode::SWITCHING_PROTOCOLS;
-        let idle = if switched { Duration::ZERO } else { pick.timeouts.idle };
-        // A tunnel outlives the answer that opened it.
-        let tunnelling = switched.then(|| Active::begin(self.shared));
-        let on_end = move |end, _| {
-            drop(tunnelling);
-            ongoing.finish(match end {
-                End::Complete => Outcome::Answered { status: status.as_u16(), first_byte },
-                End::Broken => Outcome::Broken,
-                End::TimedOut => Outcome::Timeout,
-                End::Abandoned => Outcome::Cancelled,
-            });
-        };
-        let clock = self.shared.clock;
-        let response = response.map(|body| {
-            let watched = Watched::new(body, idle, left, on_end);
-            Paced::new(watched, clock, idle, deadline.filter(|_| !switched)).boxed_unsync()
+/// Makes the client's answer out of the instance's.
+fn deliver(
+    shared: &Arc<Shared>,
+    started: Instant,
+    found: Found,
+    tunnel: Option<oneshot::Sender<ProxyBody>>,
+) -> Response<ProxyBody> {
+    let Found { answer: Answer { mut response, load, place }, mut ongoing, explanation, attempts } = found;
+    let now = shared.clock.now();
+    let (status, first_byte) = (response.status(), now.since(started));
+    ongoing.answered(status, first_byte, retry_after(response.headers()), load);
+    let headers = response.headers_mut();
+    headers::set(headers, headers::WORKER, ongoing.worker());
+    headers.insert(headers::ATTEMPTS, HeaderValue::from(attempts));
+    if let Some(explanation) = explanation {
+        headers::set(headers, headers::EXPLAIN, explanation);
+    }
+    let timeouts = ongoing.pick().timeouts;
+    let deadline = (!timeouts.total.is_zero()).then(|| started + timeouts.total);
+    let left = deadline.map(|deadline| deadline.since(now));
+    let switched = status == StatusCode::SWITCHING_PROTOCOLS;
+    let idle = if switched { Duration::ZERO } else { timeouts.idle };
+    // A tunnel outlives the answer that opened it.
+    let tunnelling = switched.then(|| Active::begin(shared));
+    let on_end = move |end, _| {
+        drop((tunnelling, place));
+        ongoing.finish(match end {
+            End::Complete => Outcome::Answered { status: status.as_u16(), first_byte },
+            End::Broken => Outcome::Broken,
+            End::TimedOut => Outcome::Timeout,
+            End::Abandoned => Outcome::Cancelled,
         });
-        match tunnel {
-            Some(answers) if switched => switch(response, answers),
-            _ => response,
-        }
+    };
+    let clock = shared.clock;
+    let response = response.map(|body| {
+        let watched = Watched::new(body, idle, left, on_end);
+        Paced::new(watched, clock, idle, deadline.filter(|_| !switched)).boxed_unsync()
+    });
+    match tunnel {
+        Some(answers) if switched => switch(response, answers),
+        _ => response,
     }
 }
 

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
-use http::header::{EXPECT, HeaderMap, HeaderValue};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -45,7 +45,15 @@ impl Proxy {
                 tokio::select! {
                     biased;
                     _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
-                    answer = self.forward(admitted, request) => answer,
+                    answer = async {
+                        if expected && is_empty(request.headers()) {
+                            meant(&mut request).await?;
+                        }
+                        Some(self.forward(admitted, request).await)
+                    } => match answer {
+                        Some(answer) => answer,
+                        None => return,
+                    },
                 }
             }
             Err(failure) => failure.into_response(false),
@@ -118,6 +126,18 @@ fn go_on(respond: &mut SendResponse<Bytes>) -> Result<(), h2::Error> {
     let mut interim = Response::new(());
     *interim.status_mut() = StatusCode::CONTINUE;
     respond.send_informational(interim)
+}
+
+/// Whether a request says that its body is empty.
+fn is_empty(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() == b"0")
+}
+
+/// Waits until the entry has heard that the request was taken, and still means it: it may have gone to another exit
+/// meanwhile, and there is no body that would not arrive. `None` when it was given up.
+async fn meant(request: &mut Request<RecvStream>) -> Option<()> {
+    let end = poll_fn(|cx| request.body_mut().poll_data(cx)).await;
+    end.is_none_or(|data| data.is_ok_and(|data| data.is_empty())).then_some(())
 }
 
 /// What the caller is told when a service broke after the request was given to it.

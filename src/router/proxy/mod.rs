@@ -19,8 +19,11 @@ mod inbound;
 mod ongoing;
 mod pace;
 mod places;
+mod rate;
+mod reach;
 mod reply;
 mod resources;
+mod search;
 mod serve;
 mod slots;
 mod stream;
@@ -32,6 +35,7 @@ mod tunnel;
 mod upload;
 mod visit;
 mod way;
+mod websocket;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -68,6 +72,8 @@ pub struct ProxyConfig {
     pub max_header: usize,
     /// Connections at the same time, at each listener.
     pub max_connections: usize,
+    /// The least speed of a request's body that is waited for, in bytes a second; 0 is no limit.
+    pub min_body_rate: u64,
     /// Connections of one client at the same time, at each listener.
     pub max_connections_per_client: usize,
     /// Requests at the same time for the services of this node, all together; 0 is no limit.
@@ -150,6 +156,7 @@ impl Proxy {
         proxy.shared.exit.configure(&services.borrow());
         tokio::spawn(proxy.clone().follow(views));
         tokio::spawn(proxy.clone().follow_services(services));
+        tokio::spawn(proxy.clone().follow_reach(proxy.shared.links.silent()));
         Ok(proxy)
     }
 

@@ -9,24 +9,25 @@ use super::backend::locked;
 use super::trace::AttemptSpan;
 use crate::metrics::RequestMetrics;
 use crate::router::{ExitLoad, Outcome, Pick};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// An attempt that the router counts. Dropped without a word, it was cancelled by the client.
 #[derive(Debug)]
 pub(super) struct Ongoing {
     shared: Arc<Shared>,
     pick: Pick,
+    begun: Instant,
     metrics: RequestMetrics,
     pub(super) span: Option<AttemptSpan>,
     finished: bool,
 }
 
 impl Ongoing {
-    /// The router has begun to count it.
-    pub(super) fn new(shared: Arc<Shared>, pick: Pick) -> Self {
+    /// The router has begun to count it, at `begun`.
+    pub(super) fn new(shared: Arc<Shared>, pick: Pick, begun: Instant) -> Self {
         let metrics = shared.metrics.instance(&pick.endpoint.service, pick.worker);
         metrics.in_flight().inc();
-        Self { shared, pick, metrics, span: None, finished: false }
+        Self { shared, pick, begun, metrics, span: None, finished: false }
     }
 
     /// The head of an answer came.
@@ -46,9 +47,16 @@ impl Ongoing {
         if let Some(load) = load {
             router.report_load(&self.pick.endpoint, load, now);
         }
-        let ejected = router.answered(&self.pick, status.as_u16(), first_byte, retry_after, now);
+        // What went before at another instance is not this one's fault.
+        let own = now.since(self.begun);
+        let ejected = router.answered(&self.pick, status.as_u16(), own, retry_after, now);
         drop(router);
         self.note(ejected);
+    }
+
+    /// The instance that works on it.
+    pub(super) const fn pick(&self) -> &Pick {
+        &self.pick
     }
 
     /// The worker that works on it.

@@ -1,8 +1,8 @@
 //! A client's body on its way in: limited, timed, and kept for another try only when it is small.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -13,7 +13,9 @@ use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::access_log::Received;
-use super::body::{BoxError, End, ProxyBody, Watched, full};
+use super::backend::locked;
+use super::body::{BoxError, End, ProxyBody, Watched, empty, full};
+use super::rate::Rate;
 use super::reply::Failure;
 use crate::clock::Clock;
 use crate::time::{Duration, Instant};
@@ -38,17 +40,28 @@ pub(super) enum Upload {
         _room: OwnedSemaphorePermit,
     },
     /// It can be sent once, and is not read before somebody wants it.
-    Stream(Option<ProxyBody>),
+    Stream(Mutex<Option<ProxyBody>>),
 }
 
 /// What became of a client's body so far; shared with the body while it is under way.
 #[derive(Debug, Clone)]
 pub(super) struct Progress {
     clock: Clock,
-    last: Arc<AtomicU64>,
-    fault: Arc<AtomicU8>,
+    state: Arc<State>,
     received: Option<Received>,
 }
+
+#[derive(Debug)]
+struct State {
+    last: AtomicU64,
+    fault: AtomicU8,
+    answered: AtomicBool,
+    min_rate: u64,
+}
+
+/// Another attempt has the body.
+#[derive(Debug)]
+pub(super) struct Taken;
 
 const FINE: u8 = 0;
 const TOO_LARGE: u8 = 1;
@@ -56,23 +69,30 @@ const STALLED: u8 = 2;
 const BROKEN: u8 = 3;
 
 impl Progress {
-    pub(super) fn new(clock: Clock, received: Option<Received>) -> Self {
-        let last = Arc::new(AtomicU64::new(clock.now().as_nanos()));
-        Self { clock, last, fault: Arc::default(), received }
+    /// Of a request that began at `started`, and whose body comes with at least so many bytes a second.
+    pub(super) fn new(clock: Clock, started: Instant, min_rate: u64, received: Option<Received>) -> Self {
+        let last = AtomicU64::new(started.as_nanos());
+        let state = State { last, fault: AtomicU8::new(FINE), answered: AtomicBool::new(false), min_rate };
+        Self { clock, state: Arc::new(state), received }
     }
 
     fn moved(&self) {
-        self.last.store(self.clock.now().as_nanos(), Ordering::Relaxed);
+        self.state.last.store(self.clock.now().as_nanos(), Ordering::Relaxed);
     }
 
     /// When the client's body last moved; the request's start when it has not yet.
     pub(super) fn last(&self) -> Instant {
-        Instant::from_nanos(self.last.load(Ordering::Relaxed))
+        Instant::from_nanos(self.state.last.load(Ordering::Relaxed))
+    }
+
+    /// The service has begun to answer: how fast the rest comes is between the two.
+    pub(super) fn answered(&self) {
+        self.state.answered.store(true, Ordering::Relaxed);
     }
 
     /// What the client did wrong, if it is to blame.
     pub(super) fn client_fault(&self) -> Option<Failure> {
-        match self.fault.load(Ordering::Relaxed) {
+        match self.state.fault.load(Ordering::Relaxed) {
             TOO_LARGE => Some(too_large()),
             STALLED => {
                 Some(Failure::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request's body stalled"))
@@ -101,7 +121,8 @@ impl Upload {
         progress: &Progress,
     ) -> Result<Self, Failure> {
         if body.is_end_stream() {
-            return Ok(Self::Nothing);
+            // What may be done only once is not even begun before the exit has taken it.
+            return Ok(if repeatable { Self::Nothing } else { Self::stream(empty()) });
         }
         let size = body.size_hint();
         if max.is_some_and(|max| size.lower() > max) {
@@ -112,13 +133,18 @@ impl Upload {
         let permit = small.and_then(|size| {
             replays.clone().try_acquire_many_owned(u32::try_from(size).unwrap_or(u32::MAX)).ok()
         });
-        let Some(permit) = permit else { return Ok(Self::Stream(Some(body))) };
+        let Some(permit) = permit else { return Ok(Self::stream(body)) };
         match body.collect().await {
             Ok(kept) => Ok(Self::Kept { bytes: kept.to_bytes(), _room: permit }),
             Err(_) => Err(progress
                 .client_fault()
                 .unwrap_or_else(|| Failure::bad_request("the request's body broke off"))),
         }
+    }
+
+    /// A body that can be sent once.
+    pub(super) fn stream(body: ProxyBody) -> Self {
+        Self::Stream(Mutex::new(Some(body)))
     }
 
     /// Whether a body follows the head.
@@ -132,23 +158,32 @@ impl Upload {
     }
 
     /// Whether another try has the body that the first one had.
-    pub(super) const fn is_whole(&self) -> bool {
-        !matches!(self, Self::Stream(None))
+    pub(super) fn is_whole(&self) -> bool {
+        match self {
+            Self::Nothing | Self::Kept { .. } => true,
+            Self::Stream(body) => locked(body).is_some(),
+        }
     }
 
-    /// The body for one try.
-    pub(super) fn body(&mut self) -> Option<ProxyBody> {
+    /// Whether several tries can have it at the same time.
+    pub(super) const fn is_replayable(&self) -> bool {
+        matches!(self, Self::Nothing | Self::Kept { .. })
+    }
+
+    /// The body for one try, if there is one.
+    pub(super) fn body(&self) -> Result<Option<ProxyBody>, Taken> {
         match self {
-            Self::Nothing => None,
-            Self::Kept { bytes, .. } => Some(full(bytes.clone())),
-            Self::Stream(body) => body.take(),
+            Self::Nothing => Ok(None),
+            Self::Kept { bytes, .. } => Ok(Some(full(bytes.clone()))),
+            Self::Stream(body) => locked(body).take().map(Some).ok_or(Taken),
         }
     }
 }
 
 fn limited(body: Incoming, max: Option<u64>, progress: Progress) -> ProxyBody {
     let noted = progress.clone();
-    let counted = Counted { inner: body, left: max, progress };
+    let rate = Rate::new(progress.state.min_rate);
+    let counted = Counted { inner: body, left: max, rate, progress };
     let on_end = move |end, _| {
         let fault = match end {
             End::TimedOut => STALLED,
@@ -156,7 +191,7 @@ fn limited(body: Incoming, max: Option<u64>, progress: Progress) -> ProxyBody {
             End::Complete | End::Abandoned => return,
         };
         // A body that was too large also ends as broken; the first finding stands.
-        let _ = noted.fault.compare_exchange(FINE, fault, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = noted.state.fault.compare_exchange(FINE, fault, Ordering::Relaxed, Ordering::Relaxed);
     };
     Watched::new(counted.boxed_unsync(), CLIENT_IDLE, None, on_end).boxed_unsync()
 }
@@ -164,12 +199,17 @@ fn limited(body: Incoming, max: Option<u64>, progress: Progress) -> ProxyBody {
 struct Counted {
     inner: Incoming,
     left: Option<u64>,
+    rate: Rate,
     progress: Progress,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("the body is too large")]
 struct TooLarge;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the body comes too slowly")]
+struct TooSlow;
 
 impl Body for Counted {
     type Data = Bytes;
@@ -179,8 +219,18 @@ impl Body for Counted {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            if self.progress.state.answered.load(Ordering::Relaxed) {
+                return Poll::Pending;
+            }
+            ready!(self.rate.poll_too_slow(cx));
+            self.progress.state.fault.store(STALLED, Ordering::Relaxed);
+            return Poll::Ready(Some(Err(TooSlow.into())));
+        };
         self.progress.moved();
+        if let Some(Ok(piece)) = &frame {
+            self.rate.came(piece.data_ref().map_or(0, Bytes::len));
+        }
         if let (Some(Ok(piece)), Some(received)) = (&frame, &self.progress.received) {
             received.add(piece.data_ref().map_or(0, Bytes::len));
         }
@@ -188,7 +238,7 @@ impl Body for Counted {
             && let (Some(data), Some(left)) = (piece.data_ref(), self.left)
         {
             let Some(left) = left.checked_sub(data.len() as u64) else {
-                self.progress.fault.store(TOO_LARGE, Ordering::Relaxed);
+                self.progress.state.fault.store(TOO_LARGE, Ordering::Relaxed);
                 return Poll::Ready(Some(Err(TooLarge.into())));
             };
             self.left = Some(left);

@@ -9,5 +9,6 @@ mod reasons;
 mod retries;
 mod routes;
 mod selectors;
+mod simulated;
 mod simulation;
 mod view_changes;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fixture::*;
 use crate::manifest::{Health, Protocol};
-use crate::router::{Ask, Need, Outcome, Reason, Refusal, Router, Unavailable};
+use crate::router::{Ask, Need, Outcome, Reason, Refusal, Router, Tried, Unavailable};
 use crate::view::{Load, MemberView, Status};
 
 fn refused(router: &mut Router, ask: &Ask<'_>) -> Unavailable {
@@ -84,16 +84,18 @@ fn grpc_needs_an_instance_that_speaks_http2() {
 }
 
 #[test]
-fn a_full_instance_is_saturated_until_a_request_ends() {
-    let mut router = router([worker_with(1, |rag| rag.max_in_flight = 2)]);
+fn a_full_instance_gets_more_only_when_all_are_full() {
+    let capped = |n| worker_with(n, |rag| rag.max_in_flight = 1);
+    let mut router = router([capped(1), capped(2)]);
     let first = pick(&mut router, at(1.0));
     router.begin(&first, at(1.0));
     let second = pick(&mut router, at(1.0));
+    assert_ne!(second.worker, first.worker);
     router.begin(&second, at(1.0));
-    let unavailable = refused(&mut router, &Ask::of("rag"));
+    pick(&mut router, at(1.0));
+    let tried = [first, second].map(|pick| Tried { worker: pick.worker, reason: Reason::Saturated });
+    let unavailable = router.pick(&Ask::of("rag"), &tried, at(1.0)).unwrap_err();
     assert_eq!((unavailable.reason(), unavailable.retry_after), (Reason::Saturated, 1));
-    router.finish(&first, ok(), at(1.0));
-    assert_eq!(pick(&mut router, at(1.0)).worker, id(1));
 }
 
 #[test]

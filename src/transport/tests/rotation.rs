@@ -25,7 +25,7 @@ impl Node {
 #[tokio::test]
 async fn a_link_is_proven_again_under_the_new_key_before_it_ends_and_its_streams_go_on() {
     let (mut a, mut b) = (Node::start(1, 1).await, Node::start(2, 1).await);
-    let mut sender = within(a.transport.links().open(b.id, b.addr())).await.unwrap();
+    let mut sender = within(a.transport.links().open(b.id, b.addr())).await.unwrap().sender;
     b.admits().await;
     let request = Request::post("https://mesh/").header("x-mesh-service", "rag").body(()).unwrap();
     let (response, _) = sender.send_request(request, true).unwrap();
@@ -59,7 +59,7 @@ async fn a_link_is_proven_again_under_the_new_key_before_it_ends_and_its_streams
 async fn a_peer_with_nothing_but_a_removed_key_loses_its_links() {
     let (mut a, b) = (Node::start(1, 1).await, Node::start(2, 1).await);
     a.transport.watch(vec![(b.id, b.addr())]);
-    let sender = within(a.transport.links().open(b.id, b.addr())).await.unwrap();
+    let sender = within(a.transport.links().open(b.id, b.addr())).await.unwrap().sender;
     a.admits().await;
     a.admits().await;
     b.transport.rotate(ring(&[2])).unwrap();

@@ -9,20 +9,24 @@ use tokio_util::task::TaskTracker;
 
 use super::super::backoff::Backoff;
 use super::super::http2;
-use super::super::link::Link;
+use super::super::link::{Far, Link};
 use super::super::metered::{Metered, Traffic};
-use super::key;
+use super::super::reach::Reach;
+use super::{identity, key};
 use crate::mesh::LinkFailure;
 use crate::metrics::Metrics;
 use crate::time::Duration;
+
+fn far_end(traffic: Traffic) -> Far {
+    Far { peer: identity(2).id(), key: key(1).id(), traffic, reach: Reach::new() }
+}
 
 /// A link, and the far end of its stream.
 async fn link() -> (Arc<Link>, TaskTracker, DuplexStream) {
     let (near, far) = duplex(1 << 16);
     let metered = Metered::new(near, &Metrics::new());
     let (traffic, tasks) = (metered.traffic(), TaskTracker::new());
-    let link =
-        Link::establish(metered, traffic, key(1).id(), &tasks, CancellationToken::new()).await.unwrap();
+    let link = Link::establish(metered, far_end(traffic), &tasks, CancellationToken::new()).await.unwrap();
     tasks.close();
     (link, tasks, far)
 }
@@ -37,7 +41,7 @@ async fn serve(stream: DuplexStream) {
 async fn a_link_in_use_whose_peer_fell_silent_ends_within_ten_seconds() {
     let (link, tasks, _silent) = link().await;
     let began = Instant::now();
-    assert!(link.ready().await.is_ok());
+    let _place = link.place();
     tasks.wait().await;
     assert!(!link.stands());
     assert!(began.elapsed() <= Duration::from_secs(10), "{:?}", began.elapsed());
@@ -62,9 +66,8 @@ async fn an_idle_link_says_nothing() {
     let (near, far) = duplex(1 << 16);
     let (tasks, far) = (TaskTracker::new(), Metered::new(far, &Metrics::new()));
     let traffic: Traffic = far.traffic();
-    let link = Link::establish(near, Traffic::default(), key(1).id(), &tasks, CancellationToken::new())
-        .await
-        .unwrap();
+    let link =
+        Link::establish(near, far_end(Traffic::default()), &tasks, CancellationToken::new()).await.unwrap();
     let served = tokio::spawn(async move {
         let mut connection = http2::server().handshake::<_, bytes::Bytes>(far).await.unwrap();
         while let Some(Ok(_)) = connection.accept().await {}

@@ -175,8 +175,8 @@ async fn an_exit_refuses_loops_strange_paths_and_services_it_does_not_have() {
             .header("x-mesh-hop", hop)
             .body(())
             .unwrap();
-        let mut link = link.ready().await.unwrap();
-        let response = link.send_request(request, true).unwrap().0.await.unwrap();
+        let mut sender = link.sender;
+        let response = sender.send_request(request, true).unwrap().0.await.unwrap();
         assert_eq!(response.status(), code, "{service} {hop} {path}");
         let told = response.headers().get("x-mesh-error").map(|reason| reason.to_str().unwrap());
         assert_eq!(told, reason, "{service} {hop} {path}");

@@ -125,6 +125,7 @@ pub(super) async fn start(
             max_header: 64 * 1024,
             max_connections: 512,
             max_connections_per_client: 512,
+            min_body_rate: 100,
             max_in_flight: 0,
         };
         change(&mut config);
