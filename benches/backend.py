@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """The backend for what nginx cannot answer: streams of events, WebSockets, and bodies that are long, or read slowly.
 
-`/events?rate=50&count=500` is a stream of server-sent events, each the time at which it was written. `/echo` is a WebSocket
-that sends back what it gets. `/take` reads a body and says how long it was, `/take?rate=1000000` at that many bytes a second.
-`/give?bytes=N` answers N bytes. Anything else is 1 KiB.
+`/events?rate=50&count=500` is a stream of server-sent events, each the time at which it was written. `/echo` is a
+WebSocket that sends back what it gets. `/take` reads a body and says how long it was, `/take?rate=1000000` at that many
+bytes a second. `/give?bytes=N` answers N bytes. Anything else is 1 KiB.
 """
 
 import argparse
 import asyncio
 import base64
 import hashlib
+import heapq
 import itertools
 import resource
 import time
@@ -20,6 +21,8 @@ CHUNK = bytes(1 << 20)
 OK = b"HTTP/1.1 200 OK\r\n"
 # Streams do not all write at the same moment.
 PHASES = itertools.count()
+# The streams of events, by when the next event of each is due.
+STREAMS = []
 
 
 def accept_key(key):
@@ -68,14 +71,28 @@ async def events(writer, rate, count):
     """One event in a chunk, in a write, every 1/rate seconds."""
     writer.write(OK + b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
     loop = asyncio.get_running_loop()
-    due = loop.time() + 0.5 + next(PHASES) % 200 / 200 / rate
-    for _ in range(count):
-        await asyncio.sleep(due - loop.time())
-        event = b"data: %d\n\n" % time.monotonic_ns()
-        writer.write(b"%x\r\n%b\r\n" % (len(event), event))
-        due += 1 / rate
+    due, ended = loop.time() + 0.5 + next(PHASES) % 200 / 200 / rate, loop.create_future()
+    heapq.heappush(STREAMS, (due, next(PHASES), 1 / rate, count, writer, ended))
+    if len(STREAMS) == 1:
+        loop.call_at(due, write_events)
+    await ended
     writer.write(b"0\r\n\r\n")
     await writer.drain()
+
+
+def write_events():
+    """Writes what is due of all streams; a task each would leave no time for the rest."""
+    loop = asyncio.get_running_loop()
+    while STREAMS and STREAMS[0][0] <= loop.time():
+        due, number, period, left, writer, ended = heapq.heappop(STREAMS)
+        event = b"data: %d\n\n" % time.monotonic_ns()
+        writer.write(b"%x\r\n%b\r\n" % (len(event), event))
+        if left > 1:
+            heapq.heappush(STREAMS, (due + period, number, period, left - 1, writer, ended))
+        else:
+            ended.set_result(None)
+    if STREAMS:
+        loop.call_at(STREAMS[0][0], write_events)
 
 
 async def echo(reader, writer, headers):

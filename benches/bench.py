@@ -19,6 +19,10 @@ PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
+class GaveUp(SystemExit):
+    """What should be measured cannot be; ends the script, unless it can go on with something else."""
+
+
 def enter_own_network():
     """Runs the script again in a network namespace of its own, where there is nothing but `lo`."""
     if os.environ.get("BENCH_NETWORK") != "own":
@@ -124,11 +128,11 @@ def memory_mib(pid):
 
 
 def wait_until(what, deadline_seconds, condition, step=0.2):
-    """Waits for a condition, and ends the script when it does not come."""
+    """Waits for a condition, and gives up when it does not come."""
     deadline = time.monotonic() + deadline_seconds
     while not condition():
         if time.monotonic() > deadline:
-            sys.exit(f"gave up after {deadline_seconds} s: {what}")
+            raise GaveUp(f"gave up after {deadline_seconds} s: {what}")
         time.sleep(step)
 
 

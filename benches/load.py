@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Sends GETs when they are due, whatever became of those before, and writes for each how long it took and how it ended.
 
-The load is open: a request's time begins when it was due, also when this program was late. Arrivals are a Poisson process
-of a given seed, so everybody gets the same. One line of CSV a request: due (CLOCK_MONOTONIC, ns), microseconds until
-the whole answer was there, outcome (the status, or what happened instead), times sent, who served, attempts of the mesh.
+The load is open: a request's time begins when it was due, also when this program was late. Arrivals are a Poisson
+process of a given seed, so everybody gets the same. One line of CSV a request: due (CLOCK_MONOTONIC, ns), microseconds
+until the whole answer was there, outcome (the status and `x-mesh-error`, or what happened instead), times sent, who
+served, attempts of the mesh.
 """
 
 import argparse
@@ -176,7 +177,7 @@ class Load:
         self.rows.append((request.due, took, outcome, request.sent, worker, attempts))
 
     def lost(self, connection, how):
-        """The connection is gone. A refusal, or an end before any byte of the answer, may be sent once more, elsewhere."""
+        """The connection is gone. After a refusal, or an end before any byte, the request may be sent once more."""
         request, connection.request = connection.request, None
         self.close(connection)
         if request is None:
@@ -214,7 +215,9 @@ def main():
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--timeout", type=int, default=10, help="seconds until a request is given up")
-    parser.add_argument("--again", action="store_true", help="send once more, to the next URL, what was refused or closed unanswered")
+    parser.add_argument(
+        "--again", action="store_true", help="once, at the next URL, after a refusal or an end unanswered"
+    )
     parser.add_argument("url", nargs="+", help="taken in turns")
     options = parser.parse_args()
     load = Load(options.url, options.again, options.timeout)

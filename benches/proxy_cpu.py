@@ -4,7 +4,7 @@ import signal
 import subprocess
 import time
 
-from proxies import BACKEND_PORT, LOAD_CORE
+from proxies import LOAD_CORE
 from proxy_run import CpuMeter, percentile
 
 ONE_HOP = ["meshnode-1", "nginx-1", "haproxy-1", "envoy-1", "traefik-1", "caddy-1"]
@@ -14,26 +14,29 @@ OPEN_LOAD = ["direct", "meshnode-2", "envoy-2-h2", "haproxy-2-h2"]
 
 def cpu(run):
     """A closed load of `--connections`: user and system time of all processes of a proxy, by the requests answered."""
-    for number, name in run.turns([*ONE_HOP, *TWO_HOPS], run.options.rounds):
-        proxy = run.proxies.start(name)
-        run.wrk(proxy.url(), run.options.connections, 1)
-        meter = CpuMeter(proxy.pids())
-        said = run.wrk(proxy.url(), run.options.connections, run.options.seconds)
-        spent = meter.seconds()
-        figure = spent * 1e6 / said["requests"]
-        run.add(
-            "cpu_1" if name.split("-")[1] == "1" else "cpu_2", name, figure, round=number,
-            requests_per_second=said["requests"] / said["us"] * 1e6, core_busy=spent * 1e6 / said["us"],
-            p50_us=said["p50"], p99_us=said["p99"], errors=said["errors"], machine_busy=meter.busy.share(),
-        )  # fmt: skip
-        if run.options.profile is not None and number == 0:
-            profile(run, proxy)
-        run.proxies.stop(proxy)
-        run.say(f"cpu, round {number + 1}, {name}: {figure:.1f} us, {said['requests'] / said['us'] * 1e6:.0f}/s")
+    run.turns([*ONE_HOP, *TWO_HOPS], run.options.rounds, per_request)
+
+
+def per_request(run, number, name):
+    proxy = run.proxies.start(name)
+    run.wrk(proxy.url(), run.options.connections, 1)
+    meter = CpuMeter(proxy.pids())
+    said = run.wrk(proxy.url(), run.options.connections, run.options.seconds)
+    spent = meter.seconds()
+    figure, rate = spent * 1e6 / said["requests"], said["requests"] / said["us"] * 1e6
+    run.add(
+        "cpu_1" if name in ONE_HOP else "cpu_2", name, figure, round=number, requests_per_second=rate,
+        core_busy=spent * 1e6 / said["us"], p50_us=said["p50"], p99_us=said["p99"], errors=said["errors"],
+        machine_busy=meter.busy.share(),
+    )  # fmt: skip
+    if run.options.profile is not None and number == 0:
+        profile(run, proxy)
+    run.proxies.stop(proxy)
+    run.say(f"cpu, round {number + 1}, {name}: {figure:.1f} us, {rate:.0f}/s")
 
 
 def profile(run, proxy):
-    """Where the CPU time goes under the same load, which is a run of its own: for `perf report`, and system calls a request."""
+    """Where the CPU time goes under the same load, in runs of their own: perf's samples, and how many system calls."""
     run.options.profile.mkdir(parents=True, exist_ok=True)
     pids, seconds = ",".join(map(str, proxy.pids())), run.options.seconds
     into = run.options.profile / f"{proxy.name}.perf"
@@ -55,23 +58,25 @@ def profile(run, proxy):
 
 def latency(run):
     """An open load of `--rate`: percentiles of the time from when a request was due, minus the same without a proxy."""
-    direct = {}
+    seen = {}
+    run.turns(OPEN_LOAD, run.options.rounds, lambda *turn: seen.update({turn[1:]: open_load(*turn)}))
+    for (number, name), details in seen.items():
+        direct = seen.get((number, "direct"))
+        if direct is None or name == "direct":
+            continue
+        run.add("added_p50", name, details["p50_us"] - direct["p50_us"], round=number, **details)
+        run.add("added_p99", name, details["p99_us"] - direct["p99_us"], round=number, **details)
+        run.add("cpu_2_open", name, details["cpu_us"], round=number)
+
+
+def open_load(run, number, name):
     rate, count = run.options.rate, run.options.rate * run.options.seconds * 2
-    rows = []
-    for number, name in run.turns(OPEN_LOAD, run.options.rounds):
-        proxy = run.proxies.start(name, BACKEND_PORT)
-        run.sent(run.load([proxy.url()], rate, rate), 60)
-        meter = CpuMeter(proxy.pids())
-        sent = run.sent(run.load([proxy.url()], rate, count, seed=number + 2), count / rate + 60)
-        took = [request.took * 1000 for request in sent]
-        p50, p99 = percentile(took, 0.5), percentile(took, 0.99)
-        details = {"round": number, "p50_us": p50, "p99_us": p99, "failed": sum(request.failed for request in sent)}
-        rows.append((name, {**details, "cpu_us": meter.seconds() * 1e6 / count, "machine_busy": meter.busy.share()}))
-        if name == "direct":
-            direct[number] = (p50, p99)
-        run.proxies.stop(proxy)
-        run.say(f"latency, round {number + 1}, {name}: p50 {p50:.0f} us, p99 {p99:.0f} us, cpu {rows[-1][1]['cpu_us']:.1f} us")
-    for name, details in rows:
-        p50, p99 = direct[details["round"]]
-        run.add("added_p50", name, details["p50_us"] - p50, **details)
-        run.add("added_p99", name, details["p99_us"] - p99, **details)
+    proxy = run.proxies.start(name)
+    run.sent(run.load([proxy.url()], rate, rate), 60)
+    meter = CpuMeter(proxy.pids())
+    sent = run.sent(run.load([proxy.url()], rate, count, seed=number + 2), count / rate + 60)
+    cpu_us, failed = meter.seconds() * 1e6 / count, sum(request.failed for request in sent)
+    p50, p99 = (percentile([request.took * 1000 for request in sent], share) for share in (0.5, 0.99))
+    run.proxies.stop(proxy)
+    run.say(f"latency, round {number + 1}, {name}: p50 {p50:.0f} us, p99 {p99:.0f} us, cpu {cpu_us:.1f} us")
+    return {"p50_us": p50, "p99_us": p99, "cpu_us": cpu_us, "failed": failed, "machine_busy": meter.busy.share()}

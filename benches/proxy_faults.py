@@ -2,11 +2,11 @@
 
 import collections
 import signal
-import statistics
 import time
 
+from bench import GaveUp
 from meshes import service
-from proxies import BACKEND_PORT, FAILING_PORT, PYTHON_PORT, requests_served
+from proxies import BACKEND_PORT, CLOSING_PORT, FAILING_PORT, PYTHON_PORT, requests_served
 from proxy_run import percentile
 
 RATE, REPLICAS = 500, 3
@@ -42,7 +42,7 @@ def fault(run, measure, number):
     mesh.stop()
     served = collections.Counter(request.worker for request in sent if request.due < at)
     if len(served) != REPLICAS:
-        raise SystemExit(f"{measure}: not all replicas had traffic before the fault: {served}")
+        raise GaveUp(f"{measure}: not all replicas had traffic before the fault: {served}")
     outcomes = collections.Counter(request.outcome for request in sent if request.failed)
     before = percentile([request.took for request in sent if request.due < at], 0.999)
     after = [request.took for request in sent if at <= request.due < at + WINDOW]
@@ -50,9 +50,10 @@ def fault(run, measure, number):
     given = [request.due - at for request in sent if request.due >= at and (request.failed or request.attempts != "1")]
     late = [request for request in sent if request.due > at - 1 and request.took > WAITED]
     return {
-        "failed": sum(outcomes.values()), "outcomes": dict(outcomes), "before_p999_ms": before,
-        "after_p999_ms": percentile(after, 0.999), "after_worst_ms": max(after), "gone_s": max([0, *given]), "given": len(given),
-        "waited": len(late), "longest": longest(sent, at), "requests": len(sent), "share_of_victim": served[victim.worker[-8:]] / sum(served.values()),
+        "failed": sum(outcomes.values()), "outcomes": dict(outcomes), "requests": len(sent), "before_p999_ms": before,
+        "after_p999_ms": percentile(after, 0.999), "after_worst_ms": max(after), "longest": longest(sent, at),
+        "waited": len(late), "gone_s": max([0, *given]), "given": len(given),
+        "share_of_victim": served[victim.worker[-8:]] / sum(served.values()),
     }  # fmt: skip
 
 
@@ -81,9 +82,9 @@ def stop(run):
 
 
 def restart(run):
-    """All nodes one after another are asked to leave, and started again at once; requests and WebSockets go to all of them.
+    """All nodes one after another are asked to leave, and started again; requests and WebSockets go to all of them.
 
-    A request that was refused, or whose connection ended before any byte of the answer, is sent once more to the next entry.
+    A request that was refused, or whose connection ended before any byte of an answer, is sent once more, to the next.
     """
     mesh = run.proxies.mesh()
     nodes, websockets = (3, 50) if run.options.quick else (REPLICAS + 1, WEBSOCKETS)
@@ -102,14 +103,16 @@ def restart(run):
         took = mesh.terminate(node, DRAIN + 15)
         mesh.start(node)
         mesh.wait_whole(2 * nodes)
-        run.say(f"restart: {node.name} ended after {took:.1f} s, all whole {time.monotonic() - asked[-1]:.1f} s after it was asked")
+        back = time.monotonic() - asked[-1]
+        run.say(f"restart: {node.name} ended after {took:.1f} s, was back {back:.1f} s after the signal")
         time.sleep(1)
     load.send_signal(signal.SIGTERM)
     sent, ends = run.sent(load, 60), run.release(talkers)
     mesh.stop()
     failed = collections.Counter(request.outcome for request in sent if request.failed)
     for end in ends:
-        end["after_asked_s"] = round(min((end["at"] / 1e9 - at for at in asked if at <= end["at"] / 1e9), default=-1), 3)
+        since = [end["at"] / 1e9 - at for at in asked]
+        end["after_asked_s"] = round(min((seconds for seconds in since if seconds >= 0), default=-1), 3)
     bad = [end for end in ends if not ended_well(end)]
     codes = collections.Counter(str(end["code"]) for end in ends)
     again = sum(request.times > 1 for request in sent)
@@ -121,22 +124,26 @@ def restart(run):
 
 
 def ended_well(end):
-    """With 1001, and not before the deadline of the drain that was the last to begin (0.3 s are the clocks' and ours)."""
+    """With 1001, and not before the deadline of the drain that was the last to begin; 0.3 s are for our own delay."""
     if end["code"] == "not opened":
-        # That entry was away just then, which is no WebSocket that ended.
-        return "Connect call failed" in end["why"]
+        # That entry was away just then, which is no WebSocket that ended; the next entry has to take it.
+        away = any(word in end["why"] for word in ("Connect call failed", "ConnectionReset", "IncompleteRead"))
+        return away and end["in_a_row"] == 1
     return end["code"] == 1001 and end["after_asked_s"] >= DRAIN - 0.3
 
 
 def failing(run):
-    """Every replica answers 500: requests that arrive at the services, by the requests that clients sent."""
-    mesh = replicas(run, FAILING_PORT)
-    count = RATE * 10
-    before = requests_served()
-    sent = run.sent(run.load([mesh.nodes[-1].url("bench")], RATE, count), 60)
-    arrived = requests_served() - before
-    mesh.stop()
-    outcomes = collections.Counter(request.outcome for request in sent)
-    took = statistics.median(request.took for request in sent)
-    run.add("attempts", "meshnode", arrived / count, arrived=arrived, requests=count, outcomes=dict(outcomes), p50_ms=took)
-    run.say(f"failing: {arrived} arrived of {count}, answers {dict(outcomes)}")
+    """Every replica answers 500, or every one closes without an answer: attempts by the requests that were tried."""
+    for how, port in (("answers 500", FAILING_PORT), ("closes", CLOSING_PORT)):
+        mesh = replicas(run, port)
+        count = RATE * 10
+        before = requests_served()
+        sent = run.sent(run.load([mesh.nodes[-1].url("bench")], RATE, count), 60)
+        arrived = requests_served() - before
+        mesh.stop()
+        outcomes = collections.Counter((request.outcome, request.attempts) for request in sent)
+        outcomes = [[*outcome, times] for outcome, times in outcomes.most_common()]
+        # A request that was refused at once makes the others no better.
+        tried = sum(times for _, attempts, times in outcomes if attempts != "0")
+        run.add("attempts", "meshnode", arrived / tried, how=how, arrived=arrived, requests=count, outcomes=outcomes)
+        run.say(f"failing, {how}: {arrived} arrived of {tried} that were tried, answers {outcomes[:5]}")

@@ -3,7 +3,7 @@
 import statistics
 import time
 
-from bench import memory_mib
+from bench import GaveUp, memory_mib
 from meshes import service
 from proxies import BACKEND_PORT, PYTHON_PORT
 from proxy_run import memory, wait_steady
@@ -35,9 +35,9 @@ def idle(run):
     """What each of many connections adds, from when there was one to when all have been silent for a while."""
     connections, websockets = (500, 200) if run.options.quick else (2000, 1000)
     for name in HOLDERS:
-        hold(run, "idle_connection", name, BACKEND_PORT, "/", connections)
+        run.attempt(hold, run, "idle_connection", name, BACKEND_PORT, "/", connections)
     for name in WEBSOCKET_HOLDERS:
-        hold(run, "idle_websocket", name, PYTHON_PORT, "/echo", websockets, "--websockets")
+        run.attempt(hold, run, "idle_websocket", name, PYTHON_PORT, "/echo", websockets, "--websockets")
 
 
 def hold(run, measure, name, port, path, count, *words):
@@ -49,7 +49,7 @@ def hold(run, measure, name, port, path, count, *words):
     after = wait_steady(lambda: memory(pids)[0])
     open_at_end = run.release(holder)["open"]
     if open_at_end != count:
-        raise SystemExit(f"{measure}, {name}: only {open_at_end} of {count} stayed open")
+        raise GaveUp(f"{measure}, {name}: only {open_at_end} of {count} stayed open")
     each = (after - before) * 1024 / count
     run.add(measure, name, each, count=count, before_mib=before, after_mib=after)
     run.proxies.stop(proxy)

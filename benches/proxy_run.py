@@ -1,4 +1,4 @@
-"""What the parts of the proxy benchmarks share: the options, the load and the clients on core 0, and the order of turns."""
+"""What the parts of the proxy benchmarks share: options, the order of turns, and load and clients on core 0."""
 
 import json
 import pathlib
@@ -6,9 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from typing import NamedTuple
 
-from bench import BusyMeter, cpu_seconds, memory_mib
+from bench import BusyMeter, GaveUp, cpu_seconds, memory_mib
 from proxies import LOAD_CORE
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -43,14 +44,28 @@ class Run:
     def __init__(self, options, processes, directory, proxies, table):
         self.options, self.processes, self.directory = options, processes, directory
         self.proxies, self.table = proxies, table
+        self.not_measured = []
         self.script = directory / "report.lua"
         self.script.write_text(WRK_REPORT)
 
-    def turns(self, names, rounds):
+    def turns(self, names, rounds, measure):
         """Rounds of all names, each in the opposite order of the one before."""
         for number in range(rounds):
             for name in names if number % 2 == 0 else reversed(names):
-                yield number, name
+                self.attempt(measure, self, number, name)
+
+    def attempt(self, measure, *words):
+        """What cannot be measured is told in the end, and does not take the rest with it."""
+        before = list(self.processes.running)
+        try:
+            measure(*words)
+        except (GaveUp, Exception) as problem:
+            if not isinstance(problem, GaveUp):
+                traceback.print_exc()
+            self.not_measured.append(repr(problem))
+            self.say(f"not measured: {problem}")
+            for process in [process for process in self.processes.running if process not in before]:
+                self.processes.kill(process)
 
     def add(self, measure, system, value, **details):
         self.table.add(measure, system, value, **details)
@@ -68,14 +83,14 @@ class Run:
         output, _ = process.communicate(timeout=seconds)
         self.processes.running.remove(process)
         if process.returncode:
-            raise SystemExit(f"{process.args} ended with {process.returncode}")
+            raise GaveUp(f"{process.args} ended with {process.returncode}")
         return output
 
     def held(self, *words):
         """A program that holds connections, once it does."""
         process = self.program("sockets.py", *words)
         if process.stdout.readline().strip() != "ready":
-            raise SystemExit(f"{words} did not get ready")
+            raise GaveUp(f"{words} did not get ready")
         return process
 
     def release(self, process):

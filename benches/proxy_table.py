@@ -34,6 +34,11 @@ def beside(part, measure, label, unit, ours, limits, at_least=False, digits=1):
     ]
 
 
+def never(part, measure, label):
+    """A line that counts what must not happen."""
+    return Row(part, measure, label, "", "meshnode", Limit(0), Limit(0), digits=0, worst=True)
+
+
 ROWS = [
     *beside("cpu", "cpu_1", "CPU per request, one hop", "us", "meshnode-1", {
         "nginx-1": (1.4, 1.0), "haproxy-1": (1.4, 1.0), "envoy-1": (0.5, 0.3),
@@ -47,6 +52,8 @@ ROWS = [
             {"envoy-2-h2": (0.8, 0.4), "haproxy-2-h2": (None, None)}, digits=0),
     *beside("latency", "added_p99", "added p99, two hops", "us", "meshnode-2",
             {"envoy-2-h2": (0.8, 0.4), "haproxy-2-h2": (None, None)}, digits=0),
+    *beside("latency", "cpu_2_open", "  CPU per request at that rate", "us", "meshnode-2",
+            {"envoy-2-h2": (None, None), "haproxy-2-h2": (None, None)}),
     *beside("bytes", "bytes", "1 GiB up and down, two hops", "MB/CPU-s", "meshnode-2",
             {"haproxy-2-h1": (0.6, 1.0), "haproxy-2-h2": (0.6, 1.0)}, at_least=True, digits=0),
     Row("growth", "growth", "growth, 4 GiB to a reader of 1 MB/s", "MiB", "meshnode-2", Limit(16), Limit(2), digits=2),
@@ -56,13 +63,14 @@ ROWS = [
     *beside("idle", "idle_connection", "idle client connection", "KiB", "meshnode-1",
             {"nginx-1": (None, None), "haproxy-1": (None, None), "caddy-1": (None, None)}),
     *beside("idle", "idle_websocket", "idle WebSocket, two hops", "KiB", "meshnode-2", {"caddy-2-h1": (1.0, 0.5)}),
-    Row("kill", "kill_failed", "kill -9 of a replica: failed", "", "meshnode", Limit(0), Limit(0), digits=0, worst=True),
+    never("kill", "kill_failed", "kill -9 of a replica: failed"),
     Row("kill", "kill_p999", "  p99.9 of 10 s after, minus before", "ms", "meshnode", None, Limit(50)),
-    Row("stop", "stop_failed", "SIGSTOP of a replica: failed", "", "meshnode", Limit(0), Limit(0), digits=0, worst=True),
+    never("stop", "stop_failed", "SIGSTOP of a replica: failed"),
     Row("stop", "stop_gone", "  traffic gone from it after", "s", "meshnode", Limit(3), Limit(0.5), digits=2),
-    Row("restart", "restart_failed", "rolling restart: requests failed", "", "meshnode", Limit(0), Limit(0), digits=0, worst=True),
-    Row("restart", "restart_websockets", "  WebSockets failed", "", "meshnode", Limit(0), Limit(0), digits=0, worst=True),
-    Row("failing", "attempts", "all replicas failing: attempts/request", "", "meshnode", Limit(1.3), Limit(1.1), digits=3),
+    never("restart", "restart_failed", "rolling restart: requests failed"),
+    never("restart", "restart_websockets", "  WebSockets failed"),
+    Row("failing", "attempts", "all replicas failing: attempts/request", "", "meshnode",
+        Limit(1.3), Limit(1.1), digits=3, worst=True),
     Row("events", "events_p99", "event stream: added delay p99", "ms", "meshnode-2", Limit(5), digits=2),
 ]  # fmt: skip
 
@@ -94,7 +102,8 @@ class Table:
         figure, peer = self.figure(row, row.ours), None
         if row.peer is not None:
             peer = self.figure(row, row.peer)
-        ratio = figure / peer if peer else None
+        # What a proxy adds may vanish in the noise; then there is nothing to compare.
+        ratio = figure / peer if peer is not None and min(figure, peer) > 0 else None
         judged = figure if row.peer is None else ratio
         return {
             "row": row.label, "unit": row.unit, "part": row.part, "measure": row.measure, "system": row.ours,
@@ -105,18 +114,25 @@ class Table:
             "samples": len(self.values(row.measure, row.ours)), "digits": row.digits,
         }  # fmt: skip
 
-    def print(self):
-        head = ["measure: median (least to greatest)", "floor", "goal", "meshnode", "peer", "ratio", "met", "n"]
-        table = [head]
+    def lines(self):
+        """The table as text, the head first."""
+        yield ["measure: median (least to greatest)", "floor", "goal", "meshnode", "peer", "ratio", "met", "n"]
         for row in self.rows():
             show = lambda value: "never" if value == math.inf else f"{value:.{row['digits']}f}"
-            ours = f"{show(row['figure'])} ({show(row['least'])} to {show(row['greatest'])})"
-            peer = "-" if row["peer_figure"] is None else f"{show(row['peer_figure'])}"
+            ours = f"{show(row['figure'])} ({show(row['least'])} to {show(row['greatest'])}) {row['unit']}".strip()
+            peer = "-" if row["peer_figure"] is None else show(row["peer_figure"])
             ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}x"
             limits = [row["floor"] or "-", row["goal"] or "-"]
-            table.append([row["row"], *limits, f"{ours} {row['unit']}".strip(), peer, ratio, row["met"], row["samples"]])
+            yield [row["row"], *limits, ours, peer, ratio, row["met"], str(row["samples"])]
+
+    def print(self):
         print()
-        print_table(table)
+        print_table(list(self.lines()))
+
+    def write_markdown(self, path):
+        """The table for a document."""
+        head, *rows = (f"| {' | '.join(cell.strip() for cell in line)} |\n" for line in self.lines())
+        path.write_text(head + "|---" * 8 + "|\n" + "".join(rows), encoding="utf-8")
 
     def write(self, csv_path, json_path, about):
         """Every measurement as CSV, and with the table as JSON."""

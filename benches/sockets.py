@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Clients that stay: idle connections, idle WebSockets, WebSockets that talk, streams of events, and bodies of gigabytes.
+"""Clients that stay: idle connections and WebSockets, WebSockets that talk, streams of events, bodies of gigabytes.
 
 Each prints a line when it is set up, and a line of JSON at its end. Those that hold connections end with SIGTERM.
 """
@@ -12,6 +12,7 @@ import os
 import re
 import resource
 import signal
+import socket
 import struct
 import time
 import urllib.parse
@@ -111,18 +112,19 @@ async def talk(options):
     ready = {"open": 0}
 
     async def one(number):
-        at = number
+        at, in_a_row = number, 0
         while not stop.is_set():
             url = options.url[at % len(options.url)]
             end = {"url": url, "code": None, "worst_ms": 0, "number": number}
             try:
                 reader, writer = await open_websocket(url, number)
             except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError) as problem:
-                ends.append({**end, "at": time.monotonic_ns(), "code": "not opened", "why": repr(problem)})
-                at += 1
+                at, in_a_row = at + 1, in_a_row + 1
+                end |= {"code": "not opened", "why": repr(problem), "in_a_row": in_a_row}
+                ends.append({**end, "at": time.monotonic_ns()})
                 await asyncio.sleep(0.1)
                 continue
-            ready["open"] += 1
+            ready["open"], in_a_row = ready["open"] + 1, 0
             try:
                 await converse(reader, writer, end)
             except (asyncio.IncompleteReadError, ConnectionError):
@@ -166,30 +168,36 @@ async def talk(options):
 
 async def listen(options):
     """Streams of events, each with the time when it was written: how late they were here, in microseconds."""
-    delays, together = [], [0, 0]
+    loop, delays, coalesced = asyncio.get_running_loop(), [], [0]
 
-    async def one(number):
-        reader, writer = await request(options.url[number % len(options.url)], number)
-        status, _ = await head_of(reader)
-        assert status == 200, status
-        rest = b""
-        while data := await reader.read(65536):
-            now = time.monotonic_ns()
-            rest += data
-            last = 0
-            for count, event in enumerate(EVENT.finditer(rest), 1):
-                delays.append((now - int(event[1])) // 1000)
-                last = event.end()
-                together[count > 1] += 1
-            rest = rest[last:]
-            if rest.endswith(b"0\r\n\r\n"):
-                break
-        writer.close()
+    async def open_stream(number):
+        parts = urllib.parse.urlsplit(options.url[number % len(options.url)])
+        connection = socket.create_connection((parts.hostname, parts.port))
+        connection.setblocking(False)
+        await loop.sock_sendall(connection, f"GET {parts.path}?{parts.query} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        ended, rest = loop.create_future(), bytearray()
+        loop.add_reader(connection, take, connection, ended, rest)
+        await ended
+        connection.close()
 
-    await asyncio.gather(*(one(number) for number in range(options.count)))
+    def take(connection, ended, rest):
+        data = connection.recv(65536)
+        now = time.monotonic_ns()
+        rest += data
+        last = 0
+        for count, event in enumerate(EVENT.finditer(rest)):
+            delays.append((now - int(event[1])) // 1000)
+            coalesced[0] += count > 0
+            last = event.end()
+        del rest[:last]
+        if not data or rest.endswith(b"0\r\n\r\n"):
+            loop.remove_reader(connection)
+            ended.set_result(None)
+
+    await asyncio.gather(*(open_stream(number) for number in range(options.count)))
     delays.sort()
     at = lambda share: delays[min(int(len(delays) * share), len(delays) - 1)]
-    said = {"events": len(delays), "p50": at(0.5), "p99": at(0.99), "p999": at(0.999), "coalesced": together[1]}
+    said = {"events": len(delays), "p50": at(0.5), "p99": at(0.99), "p999": at(0.999), "coalesced": coalesced[0]}
     print(json.dumps(said), flush=True)
 
 

@@ -132,3 +132,16 @@ pub(crate) fn service(name: &str) -> Service {
         host: HostPolicy::Preserve,
     }
 }
+
+/// What a router holds of the instance of `rag` on the first member: it is kept out.
+pub(crate) fn standings() -> Vec<crate::router::Standing> {
+    vec![crate::router::Standing {
+        service: "rag".parse().unwrap(),
+        worker: id(1),
+        health: Health::Healthy,
+        in_flight: 7,
+        latency: Some(SECOND / 4),
+        ejected: Some(SECOND * 3),
+        reason: Some(crate::router::Reason::Ejected),
+    }]
+}

@@ -27,7 +27,8 @@ use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::id::{NodeId, ServiceName};
 use crate::mesh::Inquiry;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Occupancy};
+use crate::router::Standing;
 use crate::view::View;
 
 pub use journal::{
@@ -57,8 +58,31 @@ pub struct State {
     pub store: String,
     /// Whoever calls must name it, when it is set.
     pub token: Option<Token>,
+    /// What the data plane does at the moment.
+    pub traffic: Traffic,
     /// Where the admin API listens; its host is accepted as `Host`.
     pub addr: SocketAddr,
+}
+
+/// Asks the data plane what it does at the moment. Cloning shares it.
+#[derive(Clone)]
+pub struct Traffic(Arc<dyn Fn() -> (Vec<Standing>, Vec<Occupancy>) + Send + Sync>);
+
+impl Traffic {
+    /// Asks by `look`: every instance, and every service of this node.
+    pub fn new(look: impl Fn() -> (Vec<Standing>, Vec<Occupancy>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(look))
+    }
+
+    fn look(&self) -> (Vec<Standing>, Vec<Occupancy>) {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Traffic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Traffic").finish_non_exhaustive()
+    }
 }
 
 /// A change that somebody asks for over the API; the node makes it and answers.

@@ -10,6 +10,7 @@ use super::model::{
 use super::moment::{self, Moment};
 use crate::id::{NodeId, ServiceName};
 use crate::manifest::{Health, Manifest, Route, Service};
+use crate::router::Standing;
 use crate::time::{Duration, Instant};
 use crate::view::{MemberView, View};
 
@@ -86,14 +87,14 @@ fn services_of(member: &MemberView, manifest: &Manifest) -> Vec<WorkerService> {
     manifest.services.iter().map(service).collect()
 }
 
-/// All services with their instances on live members.
-pub(crate) fn services(view: &View) -> Services {
+/// All services with their instances on live members; `standings` are ordered by service and worker.
+pub(crate) fn services(view: &View, standings: &[Standing]) -> Services {
     let mut services = Services::new();
     for member in view.live() {
         let Some(manifest) = member.manifest.as_deref() else { continue };
         for service in &manifest.services {
             let entry = services.entry(service.name.clone()).or_default();
-            entry.workers.push(instance(member, manifest, service));
+            entry.workers.push(instance(member, manifest, service, standings));
             *entry.versions.entry(service.version.clone()).or_default() += 1;
         }
     }
@@ -105,13 +106,19 @@ pub(crate) fn services(view: &View) -> Services {
     services
 }
 
-fn instance(member: &MemberView, manifest: &Manifest, service: &Service) -> Instance {
+fn instance(member: &MemberView, manifest: &Manifest, service: &Service, standings: &[Standing]) -> Instance {
+    let place = standings.binary_search_by(|it| (&it.service, it.worker).cmp(&(&service.name, member.id)));
+    let standing = place.ok().and_then(|place| standings.get(place));
     Instance {
         worker_id: member.id,
         name: manifest.name.clone(),
         version: service.version.clone(),
         health: service.health,
         current_load: member.load.map(|load| load.busy),
+        in_flight: standing.map(|it| it.in_flight),
+        latency_ms: standing.and_then(|it| it.latency).map(millis),
+        ejected: standing.is_some_and(|it| it.ejected.is_some()),
+        reason: standing.and_then(|it| it.reason).map(|reason| reason.as_str().to_owned()),
     }
 }
 

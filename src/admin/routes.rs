@@ -110,7 +110,7 @@ async fn workers(Shared(state): Shared<Arc<State>>) -> Json<Vec<Worker>> {
 }
 
 async fn services(Shared(state): Shared<Arc<State>>) -> Json<Services> {
-    Json(report::services(&state.view()))
+    Json(report::services(&state.view(), &state.traffic.look().0))
 }
 
 async fn leader(Shared(state): Shared<Arc<State>>) -> Json<Leader> {
@@ -139,6 +139,9 @@ async fn leave(Shared(state): Shared<Arc<State>>) -> Result<Response, Refusal> {
 
 async fn metrics(Shared(state): Shared<Arc<State>>) -> Result<Response, Refusal> {
     state.metrics.observe_view(&state.view());
+    let (standings, occupancy) = state.traffic.look();
+    state.metrics.observe_instances(&standings);
+    state.metrics.observe_occupancy(&occupancy);
     let text = state.metrics.encode();
     let text = text.map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok(([(CONTENT_TYPE, METRICS_TYPE)], text).into_response())

@@ -27,7 +27,7 @@ fn row(name: &ServiceName, instance: &Instance) -> [String; 6] {
         or_dash(&instance.name),
         short(&instance.worker_id),
         or_dash(&instance.version),
-        instance.health.as_str().to_owned(),
+        format!("{}{}", instance.health.as_str(), if instance.ejected { ",ejected" } else { "" }),
         percent(instance.current_load),
     ]
 }

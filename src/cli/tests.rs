@@ -48,6 +48,7 @@ impl Served {
             clock: Clock::start(),
             store: "file:/x".to_owned(),
             token: token.map(|token| admin::Token::parse(token).unwrap()),
+            traffic: admin::Traffic::new(|| (admin::fixture::standings(), Vec::new())),
             addr,
         };
         let (url, stop) = (format!("http://{addr}"), CancellationToken::new());
@@ -140,9 +141,9 @@ async fn services_are_a_table_with_what_is_odd() {
 }
 
 const SERVICES: &str = "
-SERVICE  NAME  WORKER            VERSION  HEALTH     LOAD
-rag      two   12D3KooW00000002  1.5.0    unhealthy  -
-rag      one   12D3KooW00000001  1.4.2    healthy    25%
+SERVICE  NAME  WORKER            VERSION  HEALTH           LOAD
+rag      two   12D3KooW00000002  1.5.0    unhealthy        -
+rag      one   12D3KooW00000001  1.4.2    healthy,ejected  25%
 
 rag: versions differ: 1.4.2 on 1, 1.5.0 on 1
 rag: route revision 3: 10% to ^2
@@ -202,7 +203,8 @@ async fn why_shows_the_evidence() {
 async fn json_is_the_node_s_own() {
     let served = Served::start(view(), None).await;
     let printed = run(&["services", "--json", "--admin", &served.url]).await.unwrap();
-    let expected = serde_json::to_string(&admin::report::services(&view())).unwrap();
+    let expected =
+        serde_json::to_string(&admin::report::services(&view(), &admin::fixture::standings())).unwrap();
     assert_eq!(printed, format!("{expected}\n"));
 }
 

@@ -115,6 +115,9 @@ pub struct Settings {
     /// Connections at each listener [default: 8192]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub max_connections: Option<Setting>,
+    /// Requests that all services of this node together work on; 0 is no limit [default: 4096]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub max_in_flight: Option<Setting>,
     /// Least speed of a request's body in bytes a second, once it is waited for; 0 is no limit [default: 100]
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     pub min_body_rate: Option<Setting>,
@@ -122,9 +125,6 @@ pub struct Settings {
     /// [default: 1024]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub max_connections_per_client: Option<Setting>,
-    /// Requests that all services of this node together work on; 0 is no limit [default: 4096]
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    pub max_in_flight: Option<Setting>,
     /// One JSON line a request, to a file, or to standard error with `-`
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub access_log: Option<Setting>,

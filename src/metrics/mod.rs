@@ -1,5 +1,7 @@
 //! Every metric, in one list, with its name and labels.
 
+mod connections;
+mod instances;
 mod labels;
 mod requests;
 #[cfg(test)]
@@ -13,18 +15,21 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::id::{NodeId, ServiceName};
 use crate::mesh::{Event, Refused, Vitals};
 use crate::view::{Status, View};
 
+pub use connections::{ListenerLabels, OpenConnection};
+pub use instances::{HealthLabels, Occupancy};
 pub use labels::{DirectionLabels, InstanceLabels, KindLabels, RequestLabels, ServiceLabels, StatusLabels};
 pub use requests::RequestMetrics;
 
 /// Buckets of the latency histograms, in seconds.
-const LATENCY_BUCKETS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+const LATENCY_BUCKETS: [f64; 16] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// All metrics of a node. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -40,12 +45,28 @@ pub struct Metrics {
     pub latency: Family<InstanceLabels, Histogram>,
     /// Requests that an instance works on for this entry.
     pub in_flight: Family<InstanceLabels, Gauge>,
+    /// Bytes of requests' bodies, by service and the instance that answered.
+    pub request_bytes: Family<InstanceLabels, Counter>,
+    /// Bytes of answers' bodies, by service and instance.
+    pub response_bytes: Family<InstanceLabels, Counter>,
+    /// Connections of clients that are open, by listener.
+    pub connections: Family<ListenerLabels, Gauge>,
+    /// Connections of clients that were accepted, by listener.
+    pub connections_opened: Family<ListenerLabels, Counter>,
     /// Further attempts after a failed one, by service.
     pub retries: Family<ServiceLabels, Counter>,
     /// Requests that were given to a second instance because the first one was slow, by service.
     pub hedges: Family<ServiceLabels, Counter>,
     /// Instances that the outlier detection took out, by service and instance.
     pub ejections: Family<InstanceLabels, Counter>,
+    /// Instances by service and health.
+    pub instances_by_health: Family<HealthLabels, Gauge>,
+    /// 1 while the outlier detection keeps an instance out, by service and instance.
+    pub ejected: Family<InstanceLabels, Gauge>,
+    /// Requests that a service of this node works on, whichever node they entered.
+    pub service_in_flight: Family<ServiceLabels, Gauge>,
+    /// Requests that wait for a place at a service of this node.
+    pub service_waiting: Family<ServiceLabels, Gauge>,
     /// Members by status.
     pub members: Family<StatusLabels, Gauge>,
     /// Datagrams by direction (`sent`, `received`; `dropped` ones should have been sent, and were not).
@@ -110,9 +131,17 @@ impl Metrics {
             errors: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS)),
             in_flight: Family::default(),
+            request_bytes: Family::default(),
+            response_bytes: Family::default(),
+            connections: Family::default(),
+            connections_opened: Family::default(),
             retries: Family::default(),
             hedges: Family::default(),
             ejections: Family::default(),
+            instances_by_health: Family::default(),
+            ejected: Family::default(),
+            service_in_flight: Family::default(),
+            service_waiting: Family::default(),
             members: Family::default(),
             datagrams: Family::default(),
             datagram_bytes: Family::default(),
@@ -152,9 +181,26 @@ impl Metrics {
             "Requests an instance works on for this entry",
             self.in_flight.clone(),
         );
+        r.register("request_bytes", "Bytes of requests' bodies", self.request_bytes.clone());
+        r.register("response_bytes", "Bytes of answers' bodies", self.response_bytes.clone());
+        r.register("connections", "Open connections of clients", self.connections.clone());
+        r.register("connections_opened", "Accepted connections of clients", self.connections_opened.clone());
         r.register("retries", "Attempts after a failed one", self.retries.clone());
         r.register("hedges", "Second attempts beside a slow one", self.hedges.clone());
         r.register("ejections", "Instances taken out by outlier detection", self.ejections.clone());
+        r.register("instances", "Instances by service and health", self.instances_by_health.clone());
+        r.register("instance_ejected", "1 while kept out for its failures", self.ejected.clone());
+        r.register(
+            "service_requests_in_flight",
+            "Requests an own service works on",
+            self.service_in_flight.clone(),
+        );
+        r.register(
+            "service_requests_waiting",
+            "Requests that wait for a place at an own service",
+            self.service_waiting.clone(),
+        );
+        r.register("build", "The version that runs", build());
         r.register("members", "Members by status", self.members.clone());
         r.register("datagrams", "Datagrams by direction", self.datagrams.clone());
         r.register("datagram_bytes", "Bytes of datagrams by direction", self.datagram_bytes.clone());
@@ -234,16 +280,24 @@ impl Metrics {
         self.instances.entry(key).or_insert_with(fresh).clone()
     }
 
-    /// Drops the series of instances on workers that `view` does not know any more.
+    /// Drops the series of instances on workers that `view` does not know any more, or that do not offer the service
+    /// any more.
     fn forget_others(&self, view: &View) {
-        self.instances.retain(|(_, worker), instance| {
-            let known = view.member(worker).is_some();
+        self.instances.retain(|(service, worker), instance| {
+            let known = view.member(worker).is_some_and(|member| {
+                let manifest = member.manifest.as_ref();
+                manifest.is_none_or(|it| it.services.iter().any(|offered| offered.name == *service))
+            });
             if !known {
                 instance.remove_from(self);
             }
             known
         });
     }
+}
+
+fn build() -> Info<[(&'static str, &'static str); 1]> {
+    Info::new([("version", env!("CARGO_PKG_VERSION"))])
 }
 
 const fn refused_kind(what: Refused) -> &'static str {

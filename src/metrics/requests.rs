@@ -27,6 +27,8 @@ struct Handles {
     errors: Counter,
     latency: Histogram,
     in_flight: Gauge,
+    received: Counter,
+    sent: Counter,
 }
 
 impl RequestMetrics {
@@ -39,6 +41,8 @@ impl RequestMetrics {
             errors: metrics.errors.get_or_create_owned(&labels),
             latency: metrics.latency.get_or_create_owned(&labels),
             in_flight: metrics.in_flight.get_or_create_owned(&labels),
+            received: metrics.request_bytes.get_or_create_owned(&labels),
+            sent: metrics.response_bytes.get_or_create_owned(&labels),
             labels,
         }))
     }
@@ -57,6 +61,12 @@ impl RequestMetrics {
         self.0.errors.inc();
     }
 
+    /// Counts the bytes of a request's body and of its answer's.
+    pub fn observe_bytes(&self, received: u64, sent: u64) {
+        self.0.received.inc_by(received);
+        self.0.sent.inc_by(sent);
+    }
+
     /// Requests that the instance works on for this entry.
     pub fn in_flight(&self) -> &Gauge {
         &self.0.in_flight
@@ -73,6 +83,8 @@ impl RequestMetrics {
         metrics.errors.remove(labels);
         metrics.latency.remove(labels);
         metrics.in_flight.remove(labels);
+        metrics.request_bytes.remove(labels);
+        metrics.response_bytes.remove(labels);
         metrics.ejections.remove(labels);
         let others = self.0.others.lock().unwrap_or_else(PoisonError::into_inner);
         for code in USUAL_CODES.iter().chain(others.keys()) {

@@ -56,6 +56,39 @@ fn a_worker_that_nobody_remembers_leaves_no_series() {
 }
 
 #[test]
+fn a_service_that_a_worker_offers_no_more_leaves_no_series() {
+    let metrics = Metrics::new();
+    metrics.instance(&"gone".parse().unwrap(), id(1)).observe(200, Duration::ZERO);
+    metrics.instance(&rag(), id(1)).observe(200, Duration::ZERO);
+    metrics.observe_view(&view());
+    let text = metrics.encode().unwrap();
+    assert!(text.contains("service=\"rag\"") && !text.contains("service=\"gone\""), "{text}");
+}
+
+#[test]
+fn gauges_of_instances_and_services_go_with_them() {
+    let metrics = Metrics::new();
+    let standing = crate::router::Standing {
+        service: rag(),
+        worker: id(1),
+        health: crate::manifest::Health::Healthy,
+        in_flight: 0,
+        latency: None,
+        ejected: Some(Duration::from_secs(3)),
+        reason: None,
+    };
+    metrics.observe_instances(&[standing]);
+    metrics.observe_occupancy(&[Occupancy { service: rag(), in_flight: 3, waiting: 2 }]);
+    check(&metrics, r#"meshnode_instances{service="rag",health="healthy"} 1"#);
+    check(&metrics, &format!("meshnode_instance_ejected{{service=\"rag\",worker=\"{}\"}} 1", id(1)));
+    check(&metrics, r#"meshnode_service_requests_in_flight{service="rag"} 3"#);
+    check(&metrics, r#"meshnode_service_requests_waiting{service="rag"} 2"#);
+    metrics.observe_instances(&[]);
+    metrics.observe_occupancy(&[]);
+    assert!(!metrics.encode().unwrap().contains("service=\"rag\""));
+}
+
+#[test]
 fn refusals_are_counted_apart_from_events() {
     let metrics = Metrics::new();
     metrics.observe_event(&Event::Dead(id(1)));

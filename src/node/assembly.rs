@@ -18,7 +18,7 @@ use super::machine::{self, Machine};
 use super::published::Published;
 use super::sleep::Sleep;
 use super::{RunError, load_task, store_task};
-use crate::admin::{Command, Journal, State as AdminState, Token};
+use crate::admin::{Command, Journal, State as AdminState, Token, Traffic};
 use crate::clock::{Clock, unix_now};
 use crate::config::{Config, Secret};
 use crate::entropy;
@@ -178,8 +178,10 @@ pub(super) async fn assemble(
         clock: base.clock,
         store: config.store.to_string(),
         token: config.admin_token_file.as_deref().map(Token::read).transpose()?,
+        traffic: traffic(&proxy),
         addr: listeners.admin_addr(),
     };
+    let certificate = listeners.certificate();
     let ready = listeners.ready(base.identity.id(), transport.local_addr());
     listeners.serve(&proxy, admin, tasks, stop);
     tasks.spawn(load_task::run(base.machine, proxy.clone(), senders.results.clone()));
@@ -210,6 +212,7 @@ pub(super) async fn assemble(
         asked: BTreeMap::new(),
         last_asked: 0,
         tracing,
+        certificate,
         tasks: tasks.clone(),
         leaving: Leaving::No,
     };
@@ -260,13 +263,18 @@ async fn proxy(
         max_body: config.max_body,
         max_header: config.max_header,
         max_connections: config.max_connections,
+        max_in_flight: config.max_in_flight,
         max_connections_per_client: config.max_connections_per_client,
         min_body_rate: config.min_body_rate,
-        max_in_flight: config.max_in_flight,
     };
     let access_log = listeners::access_log(config).await?;
     let (metrics, refused) = (base.metrics.clone(), senders.refused.clone());
     Ok(Proxy::new(limits, sources, base.clock, metrics, refused, access_log, tracing)?)
+}
+
+fn traffic(proxy: &Proxy) -> Traffic {
+    let proxy = proxy.clone();
+    Traffic::new(move || (proxy.standings(), proxy.occupancy()))
 }
 
 /// Gives each request of a member to the exit, until the transport has ended.

@@ -94,14 +94,26 @@ impl Node {
         let Some(config) = self.services.get(service).cloned() else { return };
         let (checker, results) = (self.checker.clone(), self.results.clone());
         let metrics = self.metrics.clone();
+        let was = self.published_health(service);
         self.tasks.spawn(async move {
             let outcome = checker.check(&config).await;
             metrics.checks.get_or_create(&KindLabels { kind: outcome.health.as_str() }).inc();
-            if outcome.health != Health::Healthy {
-                tracing::debug!(service = %config.name, health = outcome.health.as_str(), detail = outcome.detail, "checked");
+            let (name, health, detail) = (&config.name, outcome.health.as_str(), &outcome.detail);
+            if outcome.health != Health::Healthy && was != outcome.health {
+                tracing::warn!(service = %name, health, detail, "a check failed");
+            } else {
+                tracing::debug!(service = %name, health, detail, "checked");
             }
             let _ = results.send(Input::Checked { service: config.name, outcome }).await;
         });
+    }
+
+    /// What the others are told of a service.
+    fn published_health(&self, service: &ServiceName) -> Health {
+        let view = self.published.views.borrow();
+        let manifest = view.member(&view.local).and_then(|own| own.manifest.as_ref());
+        let services = manifest.map(|manifest| manifest.services.as_slice()).unwrap_or_default();
+        services.iter().find(|it| it.name == *service).map(|it| it.health).unwrap_or_default()
     }
 
     /// What follows depends on it, so the loop waits; a write record comes a few times a day, peers every few seconds

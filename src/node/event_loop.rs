@@ -10,6 +10,7 @@ use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval, sleep_u
 use tokio_util::task::TaskTracker;
 
 use super::address::Address;
+use super::certificate::Certificate;
 use super::datadir::DataDir;
 use super::local_services::LocalServices;
 use super::published::Published;
@@ -100,6 +101,7 @@ pub(super) struct Node {
     pub(super) asked: BTreeMap<RequestId, oneshot::Sender<Vec<u8>>>,
     pub(super) last_asked: u64,
     pub(super) tracing: Option<Tracing>,
+    pub(super) certificate: Option<Arc<Certificate>>,
     pub(super) tasks: TaskTracker,
     pub(super) leaving: Leaving,
 }

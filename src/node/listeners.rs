@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +11,9 @@ use tokio_util::task::TaskTracker;
 
 use super::RunError;
 use super::assembly::Ready;
+use super::certificate::Certificate;
 use crate::admin;
-use crate::config::{self, Config, TlsFiles};
+use crate::config::{self, Config};
 use crate::id::NodeId;
 use crate::router::proxy::{AccessLog, EdgeSecrets, Proxy};
 
@@ -25,6 +24,7 @@ pub(super) struct Listeners {
     metrics: Option<TcpListener>,
     edge: Option<(TcpListener, EdgeSecrets)>,
     tls: Option<TlsAcceptor>,
+    certificate: Option<Arc<Certificate>>,
     ingress_addr: SocketAddr,
     admin_addr: SocketAddr,
     edge_addr: Option<SocketAddr>,
@@ -33,7 +33,8 @@ pub(super) struct Listeners {
 
 impl Listeners {
     pub(super) async fn bind(config: &Config) -> Result<Self, RunError> {
-        let tls = config.tls.as_ref().map(acceptor).transpose()?;
+        let certificate = config.tls.as_ref().map(Certificate::read).transpose()?;
+        let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
         let ingress = bind("ingress", config.ingress).await?;
         let admin = bind("admin", config.admin).await?;
         let metrics = match config.metrics_listen {
@@ -54,11 +55,16 @@ impl Listeners {
             metrics,
             edge,
             tls,
+            certificate,
         })
     }
 
     pub(super) const fn admin_addr(&self) -> SocketAddr {
         self.admin_addr
+    }
+
+    pub(super) fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.certificate.clone()
     }
 
     pub(super) fn ready(&self, worker_id: NodeId, bind: SocketAddr) -> Ready {
@@ -116,21 +122,4 @@ pub(super) async fn access_log(config: &Config) -> Result<Option<AccessLog>, Run
     let opened =
         opened.map_err(|error| RunError::File { flag: "--access-log", path, reason: error.to_string() });
     opened.map(Some)
-}
-
-/// TLS for the ingress and edge listeners, with HTTP/2 and HTTP/1.1 by ALPN.
-fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, RunError> {
-    let certs = CertificateDer::pem_file_iter(&files.cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| RunError::file("--tls-cert", &files.cert, error.to_string()))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|error| RunError::file("--tls-key", &files.key, error.to_string()))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(certs, key)
-        .map_err(|error| RunError::file("--tls-cert", &files.cert, error.to_string()))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -5,6 +5,7 @@ pub mod machine;
 
 mod address;
 mod assembly;
+mod certificate;
 mod effects;
 mod event_loop;
 mod listeners;
@@ -137,6 +138,7 @@ pub async fn run(
                     Err(error) => tracing::error!(%error, "the configuration was not reloaded"),
                 }
                 node.reload_cluster_keys();
+                node.reload_certificate();
             }
         }
     }

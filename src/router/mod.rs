@@ -20,6 +20,7 @@ mod retry;
 mod select;
 mod selector;
 mod split;
+mod standing;
 mod success;
 mod summary;
 mod table;
@@ -46,6 +47,7 @@ pub use reason::Reason;
 pub use request::{Ask, EndpointKey, ExitLoad, Need, Outcome, Pick, Refusal, Ticket, Tried};
 pub use retry::{MAX_ATTEMPTS, Phase, Retry};
 pub use selector::{InstanceVersion, InvalidSelector, Selector};
+pub use standing::Standing;
 pub use summary::{ServiceSummary, ServicesSummary};
 pub use unavailable::{RefusedInstance, Unavailable};
 
@@ -223,6 +225,11 @@ impl Router {
     /// What is offered, for front ends that adapt.
     pub fn services(&self) -> ServicesSummary {
         ServicesSummary::of(&self.table)
+    }
+
+    /// What is held of every instance.
+    pub fn standings(&self, now: Instant) -> Vec<Standing> {
+        Standing::of_all(&self.table, now)
     }
 
     /// One line that says why `pick` was made, for `x-mesh-explain`. Call it before `begin`.

@@ -38,6 +38,18 @@ pub struct Instance {
     pub health: Health,
     /// Of the worker, 0 idle to 1 fully busy; null when not known.
     pub current_load: Option<f32>,
+    /// Requests that it works on for the node that was asked; null when that does not know it yet.
+    #[serde(default)]
+    pub in_flight: Option<u32>,
+    /// The time to first byte that requests of the node that was asked lately had; null before the first.
+    #[serde(default)]
+    pub latency_ms: Option<f64>,
+    /// The node that was asked gives it no requests for a while, because too many failed.
+    #[serde(default)]
+    pub ejected: bool,
+    /// Why the node that was asked would give it no request, or only for want of a better one; else null.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// A route, with the fields of the configuration's `[[route]]`, and who configured it.

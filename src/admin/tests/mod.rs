@@ -65,6 +65,7 @@ impl Served {
             clock: Clock::start(),
             store: "file:/tmp/summary.json".to_owned(),
             token: token.map(|token| Token::parse(token).unwrap()),
+            traffic: Traffic::new(|| (fixture::standings(), Vec::new())),
             addr,
         };
         let stop = CancellationToken::new();

@@ -32,7 +32,7 @@ fn workers_are_shown_field_by_field() {
 
 #[test]
 fn services_list_only_instances_on_live_workers() {
-    let rag = &report::services(&view())[&"rag".parse::<ServiceName>().unwrap()];
+    let rag = &report::services(&view(), &[])[&"rag".parse::<ServiceName>().unwrap()];
     let mut workers: Vec<_> = rag.workers.iter().map(|instance| instance.name.as_str()).collect();
     workers.sort_unstable();
     assert_eq!(workers, ["one", "two"], "the dead one is gone, the draining one is not");
@@ -45,7 +45,7 @@ fn services_list_only_instances_on_live_workers() {
 fn a_version_that_is_not_known_yet_is_no_drift() {
     let mut view = view();
     edit_member(&mut view, 2, |two| edit(two, |manifest| manifest.services[0].version.clear()));
-    let rag = &report::services(&view)["rag"];
+    let rag = &report::services(&view, &[])["rag"];
     assert_eq!(json!(rag.versions), json!({"1.4.2": 1, "": 1}));
     assert!(!rag.version_drift);
 }
@@ -57,7 +57,7 @@ fn the_highest_revision_rules_and_only_equal_ones_conflict() {
         edit_member(&mut view, 1, |member| edit(member, |manifest| manifest.routes = vec![one]));
         edit_member(&mut view, 2, |member| edit(member, |manifest| manifest.routes = vec![two]));
         edit_member(&mut view, 3, |dead| edit(dead, |manifest| manifest.routes = vec![route(9, 99)]));
-        let rag = &report::services(&view)["rag"];
+        let rag = &report::services(&view, &[])["rag"];
         let route = rag.route.clone().unwrap();
         assert_eq!((route.rev, route.split[0].percent, rag.route_conflict), expected);
     };
@@ -71,7 +71,7 @@ fn the_highest_revision_rules_and_only_equal_ones_conflict() {
 fn a_route_is_shown_as_it_is_written_in_the_configuration() {
     let mut view = view();
     edit_member(&mut view, 1, |one| edit(one, |manifest| manifest.routes = vec![route(3, 10)]));
-    let shown = serde_json::to_value(&report::services(&view)["rag"].route).unwrap();
+    let shown = serde_json::to_value(&report::services(&view, &[])["rag"].route).unwrap();
     assert_eq!(
         shown,
         json!({"worker_id": id(1), "rev": 3, "split": [{"version": "^2", "percent": 10}],
@@ -231,4 +231,18 @@ async fn the_edge_s_router_only_reads_under_any_host() {
     for path in ["/api/admin/leader", "/api/admin/events", "/api/admin/leave", "/metrics"] {
         assert_eq!(served.send("GET", path, foreign, "").await.status, 404, "{path}");
     }
+}
+
+#[test]
+fn an_instance_shows_what_the_router_holds_of_it() {
+    let services = report::services(&view(), &fixture::standings());
+    let of = |name: &str| services["rag"].workers.iter().find(|it| it.name == name).unwrap();
+    let (one, two) = (of("one"), of("two"));
+    assert_eq!((one.in_flight, one.latency_ms), (Some(7), Some(250.0)));
+    assert_eq!((one.ejected, one.reason.as_deref()), (true, Some("ejected")));
+    assert_eq!(
+        (two.in_flight, two.ejected, &two.reason),
+        (None, false, &None),
+        "the router knows it not yet"
+    );
 }

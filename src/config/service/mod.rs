@@ -22,7 +22,7 @@ pub struct ServiceConfig {
     pub protocol: Protocol,
     /// How its health is checked.
     pub check: Check,
-    /// The path of an HTTP check.
+    /// The path of an HTTP check; the name for which a gRPC check asks, empty for the server as a whole.
     pub health: String,
     /// Between two checks.
     pub interval: Duration,
@@ -56,6 +56,8 @@ pub enum Check {
     Http,
     /// A TCP connection.
     Tcp,
+    /// A call of `grpc.health.v1.Health/Check`.
+    Grpc,
     /// Not at all: it counts as healthy.
     None,
 }

@@ -28,10 +28,10 @@ pub struct ServiceTable {
     /// `http1` or `h2c`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
-    /// `http`, `tcp` or `none`.
+    /// `http`, `tcp`, `grpc` or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<String>,
-    /// The path of an HTTP check.
+    /// The path of an HTTP check, or the name that a gRPC check asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<String>,
     /// A duration.
@@ -94,10 +94,11 @@ impl ServiceTable {
         let name = name.parse("1 to 63 of a-z, 0-9 and '-'", |text| ServiceName::from_str(text).ok())?;
         let url = fields.found("url", &self.url).parse(parse::SERVICE_URL, parse::base_url)?;
         let defaults = ServiceConfig::new(name, url);
+        let check = fields.one_of("check", self.check.as_ref(), &CHECKS)?;
         let service = ServiceConfig {
             protocol: fields.one_of("protocol", self.protocol.as_ref(), &PROTOCOLS)?,
-            check: self.check(&fields)?,
-            health: fields.text("health", self.health.as_ref(), HEALTH, defaults.health, health_path)?,
+            check,
+            health: self.health(check, &fields, defaults.health)?,
             interval: fields.interval(self.interval.as_ref(), defaults.interval)?,
             timeout: fields.duration("timeout", self.timeout.as_ref(), defaults.timeout)?,
             rise: fields.number("rise", self.rise, 1..=100, defaults.rise)?,
@@ -115,12 +116,12 @@ impl ServiceTable {
         Ok(service)
     }
 
-    fn check(&self, fields: &Fields<'_>) -> Result<Check, ConfigError> {
-        if self.check.as_deref() == Some("grpc") {
-            let at = fields.found("check", "grpc").at;
-            return Err(ConfigError::NotBuilt { at, what: "check = \"grpc\" (http, tcp and none are)" });
+    fn health(&self, check: Check, fields: &Fields<'_>, path: String) -> Result<String, ConfigError> {
+        let given = self.health.as_ref();
+        match check {
+            Check::Grpc => fields.text("health", given, GRPC_NAME, String::new(), grpc_name),
+            Check::Http | Check::Tcp | Check::None => fields.text("health", given, HEALTH, path, health_path),
         }
-        fields.one_of("check", self.check.as_ref(), &CHECKS)
     }
 
     fn tags(&self, fields: &Fields<'_>) -> Result<Vec<String>, ConfigError> {
@@ -194,9 +195,12 @@ impl From<&ServiceConfig> for ServiceTable {
 }
 
 const PROTOCOLS: [(&str, Protocol); 2] = [("http1", Protocol::Http1), ("h2c", Protocol::H2c)];
-const CHECKS: [(&str, Check); 3] = [("http", Check::Http), ("tcp", Check::Tcp), ("none", Check::None)];
+const CHECKS: [(&str, Check); 4] =
+    [("http", Check::Http), ("tcp", Check::Tcp), ("grpc", Check::Grpc), ("none", Check::None)];
 const HOSTS: [(&str, HostPolicy); 2] = [("preserve", HostPolicy::Preserve), ("backend", HostPolicy::Backend)];
 const HEALTH: &str = "a path that begins with '/', up to 1024 bytes";
+const GRPC_NAME: &str =
+    "the name of a gRPC service, for example acme.v1.Search; empty is the server as a whole";
 const VERSION: &str = "up to 64 bytes without control characters";
 
 fn spelled<T: Copy + PartialEq>(choices: &[(&str, T)], value: T) -> Option<String> {
@@ -210,6 +214,11 @@ fn written(duration: Duration) -> String {
 fn health_path(text: &str) -> Option<String> {
     let path: http::uri::PathAndQuery = text.parse().ok()?;
     (text.starts_with('/') && text.len() <= 1024 && path.as_str() == text).then(|| text.to_owned())
+}
+
+fn grpc_name(text: &str) -> Option<String> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    (text.len() <= 256 && text.bytes().all(is_part)).then(|| text.to_owned())
 }
 
 fn version(text: &str) -> Option<String> {

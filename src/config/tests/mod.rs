@@ -143,6 +143,15 @@ fn a_service_table_with_every_field_is_read_and_written() {
 }
 
 #[test]
+fn a_grpc_check_asks_for_the_whole_server_unless_a_service_is_named() {
+    for (health, asked) in [("", ""), ("health = \"acme.v1.Search\"", "acme.v1.Search")] {
+        let file = format!("[[service]]\nname = \"a\"\nurl = \"http://b\"\ncheck = \"grpc\"\n{health}");
+        let config = resolve(&[], &[], &file).expect("valid");
+        assert_eq!((config.services[0].check, config.services[0].health.as_str()), (Check::Grpc, asked));
+    }
+}
+
+#[test]
 fn a_route_table_with_every_field_is_read() {
     let file = r#"
         [[route]]

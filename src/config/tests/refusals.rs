@@ -143,10 +143,6 @@ fn what_is_not_built_is_refused_and_not_in_the_help() {
         "",
         "environment variable MESHNODE_MDNS: discovery in the local network is not built yet; accepted is to leave it out",
     );
-    refused_service(
-        "check = \"grpc\"",
-        "mesh.toml, line 1, key service.check: check = \"grpc\" (http, tcp and none are) is not built yet; accepted is to leave it out",
-    );
     let help = RunArgs::command().render_long_help().to_string();
     assert!(help.contains("--election-hold") && !help.contains("mdns"), "{help}");
 }
@@ -199,7 +195,7 @@ fn bad_files_are_refused_with_their_line() {
     let error = resolve(&[], &[], "zone = [1]").expect_err("wrong type").to_string();
     assert_eq!(
         error,
-        "mesh.toml, line 1: invalid type: sequence, expected a string, an integer, true or false"
+        "mesh.toml, line 1: invalid type: sequence, expected a string, a number, true or false"
     );
     let error = resolve(&[], &[], "zone = ").expect_err("no TOML").to_string();
     assert!(error.starts_with("mesh.toml, line 1: "), "{error}");
@@ -215,10 +211,14 @@ fn bad_files_are_refused_with_their_line() {
 fn bad_services_are_refused() {
     let cases = [
         ("protocol = \"http3\"", "protocol: 'http3' is not accepted; accepted is http1, h2c"),
-        ("check = \"ping\"", "check: 'ping' is not accepted; accepted is http, tcp, none"),
+        ("check = \"ping\"", "check: 'ping' is not accepted; accepted is http, tcp, grpc, none"),
         (
             "health = \"health\"",
             "health: 'health' is not accepted; accepted is a path that begins with '/', up to 1024 bytes",
+        ),
+        (
+            "check = \"grpc\"\nhealth = \"/health\"",
+            "health: '/health' is not accepted; accepted is the name of a gRPC service, for example acme.v1.Search; empty is the server as a whole",
         ),
         ("interval = \"50ms\"", "interval: '50ms' is not accepted; accepted is at least 100ms"),
         ("timeout = \"0s\"", "timeout: '0s' is not accepted; accepted is more than 0s and at most 1m"),

@@ -1,10 +1,10 @@
-//! Makes the health checks: one HTTP request or one TCP connection each.
+//! Makes the health checks: one HTTP request, one gRPC call or one TCP connection each.
 
 use std::error::Error as StdError;
 use std::io;
 
 use http::{Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -19,6 +19,7 @@ use super::Outcome;
 use crate::config::{Check, ServiceConfig};
 use crate::manifest::{Health, Protocol};
 
+mod grpc;
 #[cfg(test)]
 mod tests;
 
@@ -29,9 +30,12 @@ const USER_AGENT: &str = concat!("meshnode/", env!("CARGO_PKG_VERSION"));
 /// The clients that health checks are made with. Cloning shares them.
 #[derive(Debug, Clone)]
 pub struct Checker {
-    http: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
-    h2c: Client<HttpConnector, Empty<Bytes>>,
+    /// HTTP/1.1, but for https services that choose HTTP/2 by ALPN.
+    any: HttpClient,
+    http2: HttpClient,
 }
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 impl Default for Checker {
     fn default() -> Self {
@@ -43,20 +47,24 @@ impl Checker {
     /// Clients that trust what the machine trusts, and that open a connection for every check.
     pub fn new() -> Self {
         // Without the machine's certificates (a bare container) only checks of https services fail, and say why.
-        let builder = match HttpsConnectorBuilder::new().with_native_roots() {
-            Ok(builder) => builder,
-            Err(_) => HttpsConnectorBuilder::new().with_tls_config(
-                ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth(),
-            ),
+        let builder = || match HttpsConnectorBuilder::new().with_native_roots() {
+            Ok(builder) => builder.https_or_http(),
+            Err(_) => {
+                let none = RootCertStore::empty();
+                let config = ClientConfig::builder().with_root_certificates(none).with_no_client_auth();
+                HttpsConnectorBuilder::new().with_tls_config(config).https_or_http()
+            }
         };
-        let connector = builder.https_or_http().enable_all_versions().build();
-        let client = || {
+        let client = |http2| {
             let mut builder = Client::builder(TokioExecutor::new());
             // A connection of the last check would say nothing about a process that accepts no more.
-            builder.pool_max_idle_per_host(0);
+            builder.pool_max_idle_per_host(0).http2_only(http2);
             builder
         };
-        Self { http: client().build(connector), h2c: client().http2_only(true).build(HttpConnector::new()) }
+        Self {
+            any: client(false).build(builder().enable_all_versions().build()),
+            http2: client(true).build(builder().enable_http2().build()),
+        }
     }
 
     /// Checks `service` as it is configured.
@@ -64,6 +72,7 @@ impl Checker {
         let check = async {
             match service.check {
                 Check::Http => self.get(service).await,
+                Check::Grpc => self.call(service).await,
                 Check::Tcp => connect(&service.url).await,
                 Check::None => answered(Health::Healthy, "not checked".to_owned()),
             }
@@ -80,8 +89,8 @@ impl Checker {
             Err(error) => return failed(error.to_string()),
         };
         let response = match service.protocol {
-            Protocol::Http1 => self.http.request(request).await,
-            Protocol::H2c => self.h2c.request(request).await,
+            Protocol::Http1 => self.any.request(request).await,
+            Protocol::H2c => self.http2.request(request).await,
         };
         match response {
             Ok(response) => {
@@ -89,6 +98,17 @@ impl Checker {
                 let version = if status.is_success() { version(response.into_body()).await } else { None };
                 Outcome { version, ..answered(health(status), status.to_string()) }
             }
+            Err(error) => Outcome { refused: is_refused(&error), ..failed(chain(&error)) },
+        }
+    }
+
+    async fn call(&self, service: &ServiceConfig) -> Outcome {
+        let request = match grpc::request(service) {
+            Ok(request) => request,
+            Err(error) => return failed(error.to_string()),
+        };
+        match self.http2.request(request).await {
+            Ok(response) => grpc::outcome(response).await,
             Err(error) => Outcome { refused: is_refused(&error), ..failed(chain(&error)) },
         }
     }
@@ -105,14 +125,14 @@ fn health(status: StatusCode) -> Health {
     }
 }
 
-fn request(service: &ServiceConfig) -> Result<Request<Empty<Bytes>>, http::Error> {
+fn request(service: &ServiceConfig) -> Result<Request<Full<Bytes>>, http::Error> {
     let uri: Uri = format!("{}{}", service.url.as_str().trim_end_matches('/'), service.health).parse()?;
     Request::builder()
         .method(Method::GET)
         .uri(uri)
         .header(header::ACCEPT, "application/json, */*")
         .header(header::USER_AGENT, USER_AGENT)
-        .body(Empty::new())
+        .body(Full::default())
 }
 
 /// The version that a health answer names. A body that is too long, broken or no JSON has none.

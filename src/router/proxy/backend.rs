@@ -85,6 +85,11 @@ impl Backend {
         self.slots.busy()
     }
 
+    /// Requests that wait for a place.
+    pub(super) fn waiting(&self) -> u32 {
+        u32::try_from(self.slots.waiting()).unwrap_or(u32::MAX)
+    }
+
     /// A live connection: an unused one, or a new one.
     pub(super) async fn connect(&self) -> Result<Connection, ConnectFailure> {
         if let Some(sender) = self.shared_sender().await {

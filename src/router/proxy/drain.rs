@@ -48,11 +48,8 @@ impl Proxy {
     /// Waits until no request is under way, and no client connected.
     pub async fn drained(&self) {
         let mut clients = self.shared.drain.clients.subscribe();
-        loop {
+        while !self.is_drained() {
             let idle = self.shared.idle.notified();
-            if self.is_drained() {
-                return;
-            }
             if self.in_flight() > 0 {
                 idle.await;
             }

@@ -106,13 +106,11 @@ impl Proxy {
         head.uri = absolute(host, path).map_err(Failure::bad_request)?;
         let trace = head.extensions.remove();
         head.extensions.clear();
-        let tunnel = tunnel.then(|| shared.drain.parting.clone());
-        let uploading = progress.clone();
         let search = Search {
             shared,
             ask: wishes.ask(target.name.as_str(), grpc),
             explain: wishes.explain,
-            outbound: Outbound { head, tunnel },
+            outbound: Outbound { head, tunnel: tunnel.then(|| shared.drain.parting.clone()) },
             upload,
             progress,
             started,
@@ -122,8 +120,8 @@ impl Proxy {
         };
         Ok(match search.run().await {
             Ok(found) => {
-                uploading.answered();
-                deliver(shared, started, found, answers)
+                search.progress.answered();
+                deliver(shared, started, found, search.progress, answers)
             }
             Err(response) => *response,
         })
@@ -167,6 +165,7 @@ fn deliver(
     shared: &Arc<Shared>,
     started: Instant,
     found: Found,
+    progress: Progress,
     tunnel: Option<oneshot::Sender<ProxyBody>>,
 ) -> Response<ProxyBody> {
     let Found { answer: Answer { mut response, load, place }, mut ongoing, explanation, attempts } = found;
@@ -186,8 +185,9 @@ fn deliver(
     let idle = if switched { Duration::ZERO } else { timeouts.idle };
     // A tunnel outlives the answer that opened it.
     let tunnelling = switched.then(|| Active::begin(shared));
-    let on_end = move |end, _| {
+    let on_end = move |end, sent| {
         drop((tunnelling, place));
+        ongoing.moved(progress.received(), sent);
         ongoing.finish(match end {
             End::Complete => Outcome::Answered { status: status.as_u16(), first_byte },
             End::Broken => Outcome::Broken,

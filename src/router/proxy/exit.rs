@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
@@ -23,6 +23,7 @@ use super::{headers, stream};
 use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::id::ServiceName;
+use crate::metrics::Occupancy;
 use crate::router::Reason;
 use crate::time::Duration;
 
@@ -120,6 +121,17 @@ impl Exit {
         }
     }
 
+    /// What each service has to do.
+    pub(super) fn occupancy(&self) -> Vec<Occupancy> {
+        let backends = self.backends.load();
+        let occupancy = |(service, backend): (&ServiceName, &Arc<Backend>)| Occupancy {
+            service: service.clone(),
+            in_flight: backend.in_flight(),
+            waiting: backend.waiting(),
+        };
+        backends.iter().map(occupancy).collect()
+    }
+
     /// Requests that the service works on.
     pub(super) fn in_flight(&self, name: &ServiceName) -> u32 {
         self.backends.load().get(name).map_or(0, |backend| backend.in_flight())
@@ -144,17 +156,17 @@ impl Admitted {
         body: Option<ProxyBody>,
     ) -> Result<Response<ProxyBody>, Broken> {
         let Self { connection, places, backend } = self;
-        let tunnel = outbound.tunnel.clone();
+        let is_tunnel = outbound.tunnel.is_some();
         let response = match connection {
             Connection::Http1(connection) => {
                 let head = http1_head(&backend, outbound)?;
                 let exchange = Exchange { connection, places, backend };
-                match tunnel {
-                    Some(parting) => exchange.switch(head, body, parting).await?,
+                match &outbound.tunnel {
+                    Some(parting) => exchange.switch(head, body, parting.clone()).await?,
                     None => exchange.send(head, body).await?,
                 }
             }
-            Connection::Http2(_) if tunnel.is_some() => return Err(Broken::Unfit),
+            Connection::Http2(_) if is_tunnel => return Err(Broken::Unfit),
             Connection::Http2(mut sender) => {
                 let mut head = outbound.head.clone();
                 head.uri = absolute(host(&backend, outbound)?, path(&backend, outbound)?)?;
@@ -258,9 +270,13 @@ impl Exchange {
 
     async fn answer(
         &mut self,
-        head: Parts,
+        mut head: Parts,
         body: Option<ProxyBody>,
     ) -> Result<Response<hyper::body::Incoming>, Broken> {
+        if body.is_some() && !head.headers.contains_key(CONTENT_LENGTH) {
+            // hyper would leave out the body of a GET or HEAD whose length nobody knows.
+            head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let spare =
             (self.connection.reused && body.is_none() && is_idempotent(&head.method)).then(|| head.clone());
         let request = Request::from_parts(head, body.unwrap_or_else(empty));

@@ -36,6 +36,16 @@ pub(super) enum Kind {
     Edge { secrets: EdgeSecrets, admin: Option<AdminReads> },
 }
 
+impl Kind {
+    /// The listener's name in the metrics.
+    pub(super) const fn listener(&self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Edge { .. } => "edge",
+        }
+    }
+}
+
 /// One listener.
 #[derive(Debug, Clone)]
 pub(super) struct Front {
@@ -80,7 +90,7 @@ impl Front {
         check_head(request.headers(), request.uri(), proxy.shared.config.max_header)?;
         check_framing(request.headers())?;
         if request.method() == Method::CONNECT {
-            return Ok(no_connect());
+            return Ok(no_connect(request.version()));
         }
         let host = host_of(&request).map_err(Failure::bad_request)?;
         let target =
@@ -160,12 +170,15 @@ fn nothing_here() -> Failure {
     Failure::new(StatusCode::NOT_FOUND, "not_found", message)
 }
 
-fn no_connect() -> Response<ProxyBody> {
+fn no_connect(version: Version) -> Response<ProxyBody> {
     let failure = Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method", "CONNECT is not served here");
     let mut response = failure.into_response(false);
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    let headers = response.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    if version < Version::HTTP_2 {
+        // What follows may be a tunnel's bytes, sent before the tunnel was refused (RFC 9931).
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

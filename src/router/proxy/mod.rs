@@ -45,8 +45,8 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use crate::clock::Clock;
 use crate::entropy;
 use crate::id::{NodeId, ServiceName};
-use crate::metrics::Metrics;
-use crate::router::Router;
+use crate::metrics::{Metrics, Occupancy};
+use crate::router::{Router, Standing};
 use crate::transport::Links;
 use crate::view::View;
 use backend::locked;
@@ -72,12 +72,12 @@ pub struct ProxyConfig {
     pub max_header: usize,
     /// Connections at the same time, at each listener.
     pub max_connections: usize,
+    /// Requests at the same time for the services of this node, all together; 0 is no limit.
+    pub max_in_flight: u32,
     /// The least speed of a request's body that is waited for, in bytes a second; 0 is no limit.
     pub min_body_rate: u64,
     /// Connections of one client at the same time, at each listener.
     pub max_connections_per_client: usize,
-    /// Requests at the same time for the services of this node, all together; 0 is no limit.
-    pub max_in_flight: u32,
 }
 
 /// What the proxy hears from the rest of the node.
@@ -114,9 +114,9 @@ struct Shared {
     access_log: Option<AccessLog>,
     tracing: Option<Tracing>,
     replays: Arc<Semaphore>,
-    drain: Drain,
     active: AtomicUsize,
     idle: Notify,
+    drain: Drain,
 }
 
 impl Proxy {
@@ -139,9 +139,9 @@ impl Proxy {
             router: Mutex::new(Router::new(config.local, entropy::random())),
             exit: Exit::new(config.max_in_flight, refused, clock)?,
             replays: Arc::new(Semaphore::new(upload::REPLAY_TOTAL)),
-            drain: Drain::default(),
             active: AtomicUsize::new(0),
             idle: Notify::new(),
+            drain: Drain::default(),
             config,
             clock,
             views: views.clone(),
@@ -186,6 +186,16 @@ impl Proxy {
     /// Whether two members have different routes of the same highest revision.
     pub fn route_conflict(&self, service: &str) -> bool {
         locked(&self.shared.router).route_conflict(service)
+    }
+
+    /// What the router holds of every instance.
+    pub fn standings(&self) -> Vec<Standing> {
+        locked(&self.shared.router).standings(self.shared.clock.now())
+    }
+
+    /// What each service of this node has to do.
+    pub fn occupancy(&self) -> Vec<Occupancy> {
+        self.shared.exit.occupancy()
     }
 
     /// Opens the access log's file again.

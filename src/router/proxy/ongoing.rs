@@ -64,6 +64,11 @@ impl Ongoing {
         &self.metrics.labels().worker
     }
 
+    /// So many bytes went to the instance, and came back.
+    pub(super) fn moved(&self, received: u64, sent: u64) {
+        self.metrics.observe_bytes(received, sent);
+    }
+
     /// It is over.
     pub(super) fn finish(mut self, outcome: Outcome) {
         self.end(outcome);

@@ -80,6 +80,7 @@ impl Front {
         tls: Option<TlsAcceptor>,
         stop: CancellationToken,
     ) {
+        let _open = self.proxy.shared.metrics.connected(self.kind.listener());
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection without TCP_NODELAY");
         }

@@ -61,6 +61,13 @@ impl Slots {
     }
 }
 
+impl Slots {
+    /// Requests that wait for a place.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.waiting.load(Ordering::Relaxed).min(self.queue.room)
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         self.slots.busy.fetch_sub(1, Ordering::Relaxed);

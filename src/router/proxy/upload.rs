@@ -48,13 +48,14 @@ pub(super) enum Upload {
 pub(super) struct Progress {
     clock: Clock,
     state: Arc<State>,
-    received: Option<Received>,
+    log: Option<Received>,
 }
 
 #[derive(Debug)]
 struct State {
     last: AtomicU64,
     fault: AtomicU8,
+    received: AtomicU64,
     answered: AtomicBool,
     min_rate: u64,
 }
@@ -69,11 +70,17 @@ const STALLED: u8 = 2;
 const BROKEN: u8 = 3;
 
 impl Progress {
-    /// Of a request that began at `started`, and whose body comes with at least so many bytes a second.
-    pub(super) fn new(clock: Clock, started: Instant, min_rate: u64, received: Option<Received>) -> Self {
-        let last = AtomicU64::new(started.as_nanos());
-        let state = State { last, fault: AtomicU8::new(FINE), answered: AtomicBool::new(false), min_rate };
-        Self { clock, state: Arc::new(state), received }
+    /// Of a request that began at `started`, and whose body comes with at least so many bytes a second; `log` counts its
+    /// bytes too.
+    pub(super) fn new(clock: Clock, started: Instant, min_rate: u64, log: Option<Received>) -> Self {
+        let state = State {
+            last: AtomicU64::new(started.as_nanos()),
+            fault: AtomicU8::new(FINE),
+            received: AtomicU64::new(0),
+            answered: AtomicBool::new(false),
+            min_rate,
+        };
+        Self { clock, state: Arc::new(state), log }
     }
 
     fn moved(&self) {
@@ -88,6 +95,18 @@ impl Progress {
     /// The service has begun to answer: how fast the rest comes is between the two.
     pub(super) fn answered(&self) {
         self.state.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// The bytes of the client's body that came in so far.
+    pub(super) fn received(&self) -> u64 {
+        self.state.received.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, bytes: usize) {
+        self.state.received.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Some(log) = &self.log {
+            log.add(bytes);
+        }
     }
 
     /// What the client did wrong, if it is to blame.
@@ -229,10 +248,9 @@ impl Body for Counted {
         };
         self.progress.moved();
         if let Some(Ok(piece)) = &frame {
-            self.rate.came(piece.data_ref().map_or(0, Bytes::len));
-        }
-        if let (Some(Ok(piece)), Some(received)) = (&frame, &self.progress.received) {
-            received.add(piece.data_ref().map_or(0, Bytes::len));
+            let bytes = piece.data_ref().map_or(0, Bytes::len);
+            self.rate.came(bytes);
+            self.progress.count(bytes);
         }
         if let Some(Ok(piece)) = &frame
             && let (Some(data), Some(left)) = (piece.data_ref(), self.left)

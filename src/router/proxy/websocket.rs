@@ -26,7 +26,7 @@ pub(super) fn as_upgrade<B>(mut request: Request<B>) -> Request<B> {
     let headers = request.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers::set(headers, SEC_WEBSOCKET_KEY, &STANDARD.encode(entropy::random::<16>()));
+    headers::set(headers, SEC_WEBSOCKET_KEY, STANDARD.encode(entropy::random::<16>()));
     headers.entry(SEC_WEBSOCKET_VERSION).or_insert(HeaderValue::from_static("13"));
     request
 }

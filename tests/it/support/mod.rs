@@ -4,6 +4,7 @@ mod command;
 mod hosts;
 mod kv;
 mod peer;
+pub(crate) mod tls;
 
 pub(crate) use command::{Ended, meshnode};
 pub(crate) use hosts::Hosts;

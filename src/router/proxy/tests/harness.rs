@@ -124,9 +124,9 @@ pub(super) async fn start(
             max_body: None,
             max_header: 64 * 1024,
             max_connections: 512,
+            max_in_flight: 0,
             max_connections_per_client: 512,
             min_body_rate: 100,
-            max_in_flight: 0,
         };
         change(&mut config);
         nodes.push(node(bound, configs, &members, config, observed.clone()).await);
