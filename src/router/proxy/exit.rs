@@ -162,11 +162,10 @@ impl Admitted {
         let is_tunnel = outbound.tunnel.is_some();
         let response = match connection {
             Connection::Http1(connection) => {
-                let head = http1_head(&backend, outbound)?;
-                let exchange = Exchange { connection, places, backend };
+                let exchange = Exchange { connection, places, backend, outbound };
                 match &outbound.tunnel {
-                    Some(parting) => exchange.switch(head, body, parting.clone()).await?,
-                    None => exchange.send(head, body).await?,
+                    Some(parting) => exchange.switch(body, parting.clone()).await?,
+                    None => exchange.send(body).await?,
                 }
             }
             Connection::Http2(_) if is_tunnel => return Err(Broken::Unfit),
@@ -229,19 +228,20 @@ fn cleaned(mut response: Response<ProxyBody>) -> Response<ProxyBody> {
 }
 
 /// A request and its answer over HTTP/1.1.
-struct Exchange {
+struct Exchange<'a> {
     connection: Http1,
     places: Places,
     backend: Arc<Backend>,
+    outbound: &'a Outbound,
 }
 
-impl Exchange {
-    async fn send(mut self, head: Parts, body: Option<ProxyBody>) -> Result<Response<ProxyBody>, Broken> {
-        let response = self.answer(head, body).await?;
+impl Exchange<'_> {
+    async fn send(mut self, body: Option<ProxyBody>) -> Result<Response<ProxyBody>, Broken> {
+        let response = self.answer(body).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Broken::Switched);
         }
-        let Self { connection, places, backend } = self;
+        let Self { connection, places, backend, .. } = self;
         let give_back = move |connection| {
             drop(places);
             backend.put_back(connection);
@@ -252,11 +252,10 @@ impl Exchange {
     /// A tunnel's bytes follow the switch, they are no body of the request.
     async fn switch(
         mut self,
-        head: Parts,
         into_tunnel: Option<ProxyBody>,
         parting: CancellationToken,
     ) -> Result<Response<ProxyBody>, Broken> {
-        let mut response = self.answer(head, None).await?;
+        let mut response = self.answer(None).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let Self { connection, places, .. } = self;
             let close = move |connection: Http1| drop((connection, places));
@@ -266,22 +265,18 @@ impl Exchange {
         let incoming = into_tunnel.filter(|_| switched).ok_or(Broken::Switched)?;
         let upgraded = self.connection.upgrade(&mut response).await?;
         let tunnel = TunnelBody::new(upgraded, incoming, Toward::Service, parting).boxed_unsync();
-        let held = self;
+        let held = (self.places, self.connection);
         let body = Watched::new(tunnel, Duration::ZERO, None, move |_, _| drop(held)).boxed_unsync();
         Ok(response.map(|_| body))
     }
 
-    async fn answer(
-        &mut self,
-        mut head: Parts,
-        body: Option<ProxyBody>,
-    ) -> Result<Response<hyper::body::Incoming>, Broken> {
+    async fn answer(&mut self, body: Option<ProxyBody>) -> Result<Response<hyper::body::Incoming>, Broken> {
+        let mut head = http1_head(&self.backend, self.outbound)?;
         if body.is_some() && !head.headers.contains_key(CONTENT_LENGTH) {
             // hyper would leave out the body of a GET or HEAD whose length nobody knows.
             head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let mut spare =
-            (self.connection.reused && body.is_none() && is_idempotent(&head.method)).then(|| head.clone());
+        let mut may_repeat = self.connection.reused && body.is_none() && is_idempotent(&head.method);
         let mut request = Request::from_parts(head, body.unwrap_or_else(empty));
         let mut anew = 0;
         loop {
@@ -290,10 +285,12 @@ impl Exchange {
                 Err(failure) => failure,
             };
             // What was not written at all may be sent again in any case, even when a fresh connection was closed at once.
-            let unsent = failure.take_message();
-            let again = unsent.or_else(|| spare.take().map(|head| Request::from_parts(head, empty())));
-            let Some(next) = again.filter(|_| anew < ANEW_MAX) else {
-                return Err(failure.into_error().into());
+            let next = match failure.take_message() {
+                Some(unsent) if anew < ANEW_MAX => unsent,
+                None if std::mem::take(&mut may_repeat) => {
+                    Request::from_parts(http1_head(&self.backend, self.outbound)?, empty())
+                }
+                Some(_) | None => return Err(failure.into_error().into()),
             };
             anew += 1;
             // The service closed the kept connection at the moment of its reuse: a fresh one tells the truth.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, COOKIE, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE, VIA};
+use http::header::{CONNECTION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE, VIA};
 
 /// The service that a request is for.
 pub(super) const SERVICE: HeaderName = HeaderName::from_static("x-mesh-service");
@@ -45,7 +45,14 @@ fn strip(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
         .get_all(CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|b| *b == b','))
-        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+        .map(<[u8]>::trim_ascii)
+        // Nearly every nomination is one of these, and names no header.
+        .filter(|token| {
+            !["keep-alive", "close", "upgrade"]
+                .iter()
+                .any(|usual| token.eq_ignore_ascii_case(usual.as_bytes()))
+        })
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| !is_protected(name) && !is_of_hop(name))
         .collect();
     for name in nominated {
@@ -114,7 +121,11 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, sender: &Sender, host: &str, 
     strip(headers, |name| is_of_hop(name) || is_claim(name));
     join_cookies(headers);
     set(headers, FORWARDED_FOR, sender.ip.to_string());
-    set(headers, FORWARDED_HOST, host);
+    let as_given = headers.get(HOST).filter(|given| given.as_bytes() == host.as_bytes()).cloned();
+    match as_given {
+        Some(host) => drop(headers.insert(FORWARDED_HOST, host)),
+        None => set(headers, FORWARDED_HOST, host),
+    }
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(sender.scheme));
     if let Some(prefix) = prefix {
         set(headers, FORWARDED_PREFIX, prefix);
