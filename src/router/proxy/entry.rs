@@ -78,12 +78,17 @@ impl Proxy {
         let wishes = Wishes::of(request.headers(), affinity_header)?;
         let tunnel = headers::wants_websocket(request.headers());
         let on_upgrade = tunnel.then(|| hyper::upgrade::on(&mut request));
-        let progress = Progress::new(shared.clock, started, request.extensions_mut().remove());
+        let progress = {
+            // Streams of gRPC may be silent for as long as both ends like.
+            let min_rate = if grpc { 0 } else { shared.config.min_body_rate };
+            Progress::new(shared.clock, started, min_rate, request.extensions_mut().remove())
+        };
         let (mut head, body) = request.into_parts();
         let repeatable = is_repeatable(&head.method, &head.headers);
         let (upload, answers) = match on_upgrade {
             Some(on_upgrade) => {
-                let (sends, answers) = client_side(on_upgrade, shared.drain.parting.clone());
+                let turn = head.extensions.remove();
+                let (sends, answers) = client_side(on_upgrade, turn, shared.drain.parting.clone());
                 (Upload::stream(sends.boxed_unsync()), Some(answers))
             }
             None => {
@@ -117,7 +122,10 @@ impl Proxy {
             trace,
         };
         Ok(match search.run().await {
-            Ok(found) => deliver(shared, started, found, search.progress, answers),
+            Ok(found) => {
+                search.progress.answered();
+                deliver(shared, started, found, search.progress, answers)
+            }
             Err(response) => *response,
         })
     }

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::access_log::Received;
 use super::backend::locked;
 use super::body::{BoxError, End, ProxyBody, Watched, empty, full};
+use super::rate::Rate;
 use super::reply::Failure;
 use crate::clock::Clock;
 use crate::time::{Duration, Instant};
@@ -57,6 +58,8 @@ struct State {
     /// Nobody reads the client's body, though it goes on.
     is_held_back: AtomicBool,
     received: AtomicU64,
+    answered: AtomicBool,
+    min_rate: u64,
 }
 
 /// Another attempt has the body.
@@ -69,13 +72,16 @@ const STALLED: u8 = 2;
 const BROKEN: u8 = 3;
 
 impl Progress {
-    /// Of a request that began at `started`; `log` counts its bytes too.
-    pub(super) fn new(clock: Clock, started: Instant, log: Option<Received>) -> Self {
+    /// Of a request that began at `started`, and whose body comes with at least so many bytes a second; `log` counts its
+    /// bytes too.
+    pub(super) fn new(clock: Clock, started: Instant, min_rate: u64, log: Option<Received>) -> Self {
         let state = State {
             last: AtomicU64::new(started.as_nanos()),
             fault: AtomicU8::new(FINE),
             is_held_back: AtomicBool::new(false),
             received: AtomicU64::new(0),
+            answered: AtomicBool::new(false),
+            min_rate,
         };
         Self { clock, state: Arc::new(state), log }
     }
@@ -96,6 +102,11 @@ impl Progress {
 
     fn hold_back(&self, is_held_back: bool) {
         self.state.is_held_back.store(is_held_back, Ordering::Relaxed);
+    }
+
+    /// The service has begun to answer: how fast the rest comes is between the two.
+    pub(super) fn answered(&self) {
+        self.state.answered.store(true, Ordering::Relaxed);
     }
 
     /// The bytes of the client's body that came in so far.
@@ -203,7 +214,8 @@ impl Upload {
 fn limited(body: Incoming, max: Option<u64>, progress: Progress) -> ProxyBody {
     let noted = progress.clone();
     progress.hold_back(true);
-    let counted = Counted { inner: body, left: max, progress };
+    let rate = Rate::new(progress.state.min_rate);
+    let counted = Counted { inner: body, left: max, rate, progress };
     let on_end = move |end, _| {
         let fault = match end {
             End::TimedOut => STALLED,
@@ -219,6 +231,7 @@ fn limited(body: Incoming, max: Option<u64>, progress: Progress) -> ProxyBody {
 struct Counted {
     inner: Incoming,
     left: Option<u64>,
+    rate: Rate,
     progress: Progress,
 }
 
@@ -232,6 +245,10 @@ impl Drop for Counted {
 #[error("the body is too large")]
 struct TooLarge;
 
+#[derive(Debug, thiserror::Error)]
+#[error("the body comes too slowly")]
+struct TooSlow;
+
 impl Body for Counted {
     type Data = Bytes;
     type Error = BoxError;
@@ -242,10 +259,19 @@ impl Body for Counted {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         self.progress.hold_back(matches!(polled, Poll::Ready(Some(Ok(_)))));
-        let frame = ready!(polled);
+        let Poll::Ready(frame) = polled else {
+            if self.progress.state.answered.load(Ordering::Relaxed) {
+                return Poll::Pending;
+            }
+            ready!(self.rate.poll_too_slow(cx));
+            self.progress.state.fault.store(STALLED, Ordering::Relaxed);
+            return Poll::Ready(Some(Err(TooSlow.into())));
+        };
         self.progress.moved();
         if let Some(Ok(piece)) = &frame {
-            self.progress.count(piece.data_ref().map_or(0, Bytes::len));
+            let bytes = piece.data_ref().map_or(0, Bytes::len);
+            self.rate.came(bytes);
+            self.progress.count(bytes);
         }
         if let Some(Ok(piece)) = &frame
             && let (Some(data), Some(left)) = (piece.data_ref(), self.left)

@@ -7,6 +7,8 @@ mod failover;
 mod forwarding;
 mod harness;
 mod leaving;
+mod limits;
+mod messages;
 mod saturation;
 mod silence;
 mod streaming;
