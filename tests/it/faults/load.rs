@@ -77,6 +77,7 @@ async fn call(client: Client, method: Method, url: String, number: usize) -> Cal
 }
 
 /// One line of figures, and the number of calls that were not served.
+#[expect(clippy::print_stdout, reason = "the figures are what a reader of the test's output looks for")]
 pub(super) fn report(what: &str, calls: &[Call], fault: Instant) -> usize {
     let failed: Vec<_> = calls.iter().filter(|call| !call.is_served()).collect();
     let mut times: Vec<_> = calls.iter().map(|call| call.took).collect();

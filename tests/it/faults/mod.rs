@@ -154,7 +154,7 @@ async fn no_get_fails_when_a_host_falls_silent() -> anyhow::Result<()> {
     let mut nodes = vec![hosts.start(&world, 0).await?];
     let mut services = Vec::new();
     for index in 1..4 {
-        services.push(hosts.serve(&world, index).await?);
+        services.push(hosts.serve(&world, index)?);
         nodes.push(hosts.start_with(&world, index, &["--service", "s=http://127.0.0.1:8000"]).await?);
     }
     let url = format!("{}/api/service/s/health", nodes[0].ready().ingress);

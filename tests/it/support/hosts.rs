@@ -84,7 +84,7 @@ impl Hosts {
     }
 
     /// Starts a service on port 8000 of a host's loopback; it serves `/health` until it is dropped.
-    pub(crate) async fn serve(&self, world: &World, index: usize) -> anyhow::Result<Child> {
+    pub(crate) fn serve(&self, world: &World, index: usize) -> anyhow::Result<Child> {
         world.write("health", "fine")?;
         let directory = world.path("").display().to_string();
         let server = words("python3 -m http.server 8000 --bind 127.0.0.1 --directory");

@@ -84,18 +84,18 @@ async fn a_client_that_leaves_before_its_upload_is_wanted_is_felt() {
         nodes[0].proxy.shared.views.borrow().members.iter().all(|member| member.addr == Some(silent))
     })
     .await;
-    let mut client = TcpStream::connect(nodes[0].ingress).await.unwrap();
-    let head = "POST /api/service/s/ HTTP/1.1\r\nhost: here\r\ncontent-length: 5\r\n\r\nhello";
-    client.write_all(head.as_bytes()).await.unwrap();
-    eventually("under way", || nodes[0].proxy.in_flight() == 1).await;
-    drop(client);
-    let left = Instant::now();
-    eventually("it is felt", || nodes[0].proxy.in_flight() == 0).await;
-    assert!(
-        left.elapsed() < Duration::from_millis(700),
-        "before the connecting gave up: {:?}",
-        left.elapsed()
-    );
+    let waits = ("expect: 100-continue\r\n", String::new());
+    let sent_all = ("", "x".repeat(64 * 1024));
+    for (header, body) in [waits, sent_all] {
+        let mut client = TcpStream::connect(nodes[0].ingress).await.unwrap();
+        let head = "POST /api/service/s/ HTTP/1.1\r\nhost: here\r\ncontent-length: 65536\r\n";
+        client.write_all(format!("{head}{header}\r\n{body}").as_bytes()).await.unwrap();
+        eventually("under way", || nodes[0].proxy.in_flight() == 1).await;
+        drop(client);
+        let left = Instant::now();
+        eventually("it is felt", || nodes[0].proxy.in_flight() == 0).await;
+        assert!(left.elapsed() < Duration::from_millis(700), "only when no link came: {:?}", left.elapsed());
+    }
 }
 
 #[tokio::test]
