@@ -103,6 +103,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Requests that all services of this node together work on; 0 is no limit.
     pub max_in_flight: u32,
+    /// The least speed of a request's body, in bytes a second; 0 is no limit.
+    pub min_body_rate: u64,
     /// Connections of one client at each listener.
     pub max_connections_per_client: usize,
     /// Where the access log goes.

@@ -101,6 +101,14 @@ impl Config {
                 1024,
             )?,
             access_log: l.optional("access-log", |s| &s.access_log, ACCESS_LOG, access_log)?,
+            min_body_rate: l.value("min-body-rate", |s| &s.min_body_rate, parse::SIZE, parse::size, 100)?,
+            max_connections_per_client: max_connections_per_client(l)?,
+            access_log: l.optional(
+                "access-log",
+                |s| &s.access_log,
+                "a file, or - for standard error",
+                access_log,
+            )?,
             otlp: otlp(l)?,
             log: l.value("log", |s| &s.log, LOG, log, "info".to_owned())?,
             log_format: l.value(
@@ -309,6 +317,10 @@ const IN_FLIGHT: &str = "a number from 0 to 1000000";
 
 fn in_flight(text: &str) -> Option<u32> {
     text.parse().ok().filter(|requests| *requests <= 1_000_000)
+}
+
+fn max_connections_per_client(l: &Layers<'_>) -> Result<usize, ConfigError> {
+    l.value("max-connections-per-client", |s| &s.max_connections_per_client, COUNT, count, 1024)
 }
 
 const COUNT: &str = "a number from 1 to 1000000";

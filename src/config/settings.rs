@@ -118,6 +118,9 @@ pub struct Settings {
     /// Requests that all services of this node together work on; 0 is no limit [default: 4096]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub max_in_flight: Option<Setting>,
+    /// Least speed of a request's body in bytes a second, once it is waited for; 0 is no limit [default: 100]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    pub min_body_rate: Option<Setting>,
     /// Connections of one client address (of one /64 for IPv6) at each listener; those from this machine are not counted
     /// [default: 1024]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]

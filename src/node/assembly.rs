@@ -265,6 +265,7 @@ async fn proxy(
         max_connections: config.max_connections,
         max_in_flight: config.max_in_flight,
         max_connections_per_client: config.max_connections_per_client,
+        min_body_rate: config.min_body_rate,
     };
     let access_log = listeners::access_log(config).await?;
     let (metrics, refused) = (base.metrics.clone(), senders.refused.clone());

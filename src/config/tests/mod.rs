@@ -35,6 +35,7 @@ fn without_any_setting_the_defaults_hold() {
     assert_eq!(config.election_hold, Duration::from_secs(15));
     assert_eq!(config.drain_timeout, Duration::from_secs(30));
     assert_eq!((config.max_body, config.max_header, config.max_connections), (None, 65536, 8192));
+    assert_eq!((config.max_connections_per_client, config.min_body_rate), (1024, 100));
     assert_eq!((config.mesh_domain.as_str(), config.log.as_str()), ("mesh", "info"));
     assert_eq!(config.cluster_key, ClusterKeySource::DataDir);
     assert!(!config.has_discovery());

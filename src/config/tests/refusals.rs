@@ -61,6 +61,8 @@ fn bad_flags_are_refused_by_name_value_and_what_is_accepted() {
         ("max-body", "10 apples", "a number of bytes, for example 65536, 64KiB, 100MiB or 2GiB"),
         ("max-header", "1KiB", "a size from 8KiB to 1MiB"),
         ("max-connections", "0", "a number from 1 to 1000000"),
+        ("max-connections-per-client", "many", "a number from 1 to 1000000"),
+        ("min-body-rate", "-1", "a number of bytes, for example 65536, 64KiB, 100MiB or 2GiB"),
         ("leader-priority", "high", "an integer from -2147483648 to 2147483647"),
         ("identity", "random", "file or derived"),
         ("public-url", "https://10.0.0.1", public),

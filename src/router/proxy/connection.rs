@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -22,6 +22,7 @@ use super::front::Front;
 use super::pace::{Streams, attend};
 use super::serve::moment_after;
 use super::visit::{Answering, Doing, Visit};
+use super::websocket;
 
 /// For a TLS handshake, for the first bytes, and for the head of each request.
 pub(super) const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -147,6 +148,7 @@ impl Talk {
             .max_concurrent_streams(STREAMS)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .enable_connect_protocol()
             .keep_alive_interval(Duration::from_secs(30))
             .serve_connection(TokioIo::new(io), service);
         let mut connection = pin!(connection);
@@ -177,15 +179,26 @@ impl Talk {
     /// Answers one request.
     async fn turn(
         self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         visit: Arc<Visit>,
     ) -> Result<Response<Answering>, Infallible> {
         let mut turn = visit.begin(!request.body().is_end_stream());
         if request.method() == Method::HEAD {
             turn.bodiless();
         }
+        let is_http1 = request.version() < Version::HTTP_2;
+        let is_extended_connect = websocket::is_extended_connect(&request);
+        if is_extended_connect {
+            let mut tunnel = visit.begin(false);
+            tunnel.bodiless();
+            request = websocket::as_upgrade(request);
+            request.extensions_mut().insert(Arc::new(tunnel));
+        }
         let mut response = self.front.answer(request, self.peer).await?;
-        if self.stop.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        if is_extended_connect {
+            response = websocket::as_connected(response);
+        } else if is_http1 && self.stop.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response.map(|body| turn.answered(body)))

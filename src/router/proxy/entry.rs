@@ -18,6 +18,7 @@ use super::headers::{self, Sender};
 use super::pace::Paced;
 use super::reply::Failure;
 use super::search::{Found, Search};
+use super::socket::Presence;
 use super::target::{ServiceTarget, single};
 use super::tunnel::client_side;
 use super::upload::{Progress, Upload};
@@ -33,6 +34,7 @@ pub(super) struct Entered {
     pub(super) target: ServiceTarget,
     pub(super) host: Authority,
     pub(super) sender: Sender,
+    pub(super) presence: Presence,
 }
 
 impl Proxy {
@@ -61,7 +63,7 @@ impl Proxy {
     }
 
     async fn try_service(&self, entered: Entered, grpc: bool) -> Result<Response<ProxyBody>, Failure> {
-        let Entered { mut request, target, host, sender } = entered;
+        let Entered { mut request, target, host, sender, presence } = entered;
         let shared = &self.shared;
         let started = shared.clock.now();
         if headers::has_been_at(request.headers(), &shared.pseudonym) {
@@ -76,12 +78,17 @@ impl Proxy {
         let wishes = Wishes::of(request.headers(), affinity_header)?;
         let tunnel = headers::wants_websocket(request.headers());
         let on_upgrade = tunnel.then(|| hyper::upgrade::on(&mut request));
-        let progress = Progress::new(shared.clock, started, request.extensions_mut().remove());
+        let progress = {
+            // Streams of gRPC may be silent for as long as both ends like.
+            let min_rate = if grpc { 0 } else { shared.config.min_body_rate };
+            Progress::new(shared.clock, started, min_rate, request.extensions_mut().remove())
+        };
         let (mut head, body) = request.into_parts();
         let repeatable = is_repeatable(&head.method, &head.headers);
         let (upload, answers) = match on_upgrade {
             Some(on_upgrade) => {
-                let (sends, answers) = client_side(on_upgrade, shared.drain.parting.clone());
+                let turn = head.extensions.remove();
+                let (sends, answers) = client_side(on_upgrade, turn, shared.drain.parting.clone());
                 (Upload::stream(sends.boxed_unsync()), Some(answers))
             }
             None => {
@@ -108,13 +115,17 @@ impl Proxy {
             outbound: Outbound { head, tunnel: tunnel.then(|| shared.drain.parting.clone()) },
             upload,
             progress,
+            presence,
             started,
             repeatable,
             grpc,
             trace,
         };
         Ok(match search.run().await {
-            Ok(found) => deliver(shared, started, found, search.progress, answers),
+            Ok(found) => {
+                search.progress.answered();
+                deliver(shared, started, found, search.progress, answers)
+            }
             Err(response) => *response,
         })
     }

@@ -17,6 +17,7 @@ use super::edge::EdgeSecrets;
 use super::entry::Entered;
 use super::headers::{self, Sender};
 use super::reply::Failure;
+use super::socket::Presence;
 use super::target::{Target, classify, host_of};
 use super::{Active, Proxy};
 use crate::clock::unix_now;
@@ -52,6 +53,8 @@ pub(super) struct Front {
     pub(super) proxy: Proxy,
     pub(super) kind: Kind,
     pub(super) is_tls: bool,
+    /// Of the client of one connection.
+    pub(super) presence: Presence,
 }
 
 impl Front {
@@ -110,7 +113,10 @@ impl Front {
             entry.sent_to(&target.name);
         }
         Ok(match target {
-            Target::Service(target) => proxy.enter_service(Entered { request, target, host, sender }).await,
+            Target::Service(target) => {
+                let presence = self.presence.clone();
+                proxy.enter_service(Entered { request, target, host, sender, presence }).await
+            }
             Target::Services => proxy.services(&request),
             Target::Summary => proxy.summary(&request),
             Target::Health => proxy.health(&request),

@@ -19,12 +19,14 @@ mod inbound;
 mod ongoing;
 mod pace;
 mod places;
+mod rate;
 mod reach;
 mod reply;
 mod resources;
 mod search;
 mod serve;
 mod slots;
+mod socket;
 mod stream;
 mod target;
 #[cfg(test)]
@@ -34,6 +36,7 @@ mod tunnel;
 mod upload;
 mod visit;
 mod way;
+mod websocket;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -72,6 +75,8 @@ pub struct ProxyConfig {
     pub max_connections: usize,
     /// Requests at the same time for the services of this node, all together; 0 is no limit.
     pub max_in_flight: u32,
+    /// The least speed of a request's body that is waited for, in bytes a second; 0 is no limit.
+    pub min_body_rate: u64,
     /// Connections of one client at the same time, at each listener.
     pub max_connections_per_client: usize,
 }

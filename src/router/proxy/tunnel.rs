@@ -2,6 +2,7 @@
 
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::body::{BoxError, ProxyBody};
+use super::visit::Turn;
 use super::way::{Toward, Way};
 use crate::time::Duration;
 
@@ -199,6 +201,8 @@ impl Body for TunnelBody {
 /// What a client sends into its tunnel, once it has one.
 pub(super) struct ClientTunnel {
     state: ClientState,
+    /// Over HTTP/2 it is one of the streams that keep the client's connection from being idle.
+    _turn: Option<Arc<Turn>>,
 }
 
 enum ClientState {
@@ -210,6 +214,7 @@ enum ClientState {
 /// The two ends of a client's side: what it sends, as a body for the request, and where its answer goes.
 pub(super) fn client_side(
     on_upgrade: OnUpgrade,
+    turn: Option<Arc<Turn>>,
     parting: CancellationToken,
 ) -> (ClientTunnel, oneshot::Sender<ProxyBody>) {
     let (answer, incoming) = oneshot::channel::<ProxyBody>();
@@ -219,7 +224,7 @@ pub(super) fn client_side(
         let upgraded = on_upgrade.await?;
         Ok(Some(TunnelBody::new(upgraded, incoming, Toward::Client, parting)))
     };
-    (ClientTunnel { state: ClientState::Waiting(Box::pin(opened)) }, answer)
+    (ClientTunnel { state: ClientState::Waiting(Box::pin(opened)), _turn: turn }, answer)
 }
 
 impl Body for ClientTunnel {

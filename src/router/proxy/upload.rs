@@ -1,7 +1,7 @@
 //! A client's body on its way in: limited, timed, and kept for another try only when it is small.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::access_log::Received;
 use super::backend::locked;
 use super::body::{BoxError, End, ProxyBody, Watched, empty, full};
+use super::rate::Rate;
 use super::reply::Failure;
 use crate::clock::Clock;
 use crate::time::{Duration, Instant};
@@ -54,7 +55,11 @@ pub(super) struct Progress {
 struct State {
     last: AtomicU64,
     fault: AtomicU8,
+    /// Nobody reads the client's body, though it goes on.
+    is_held_back: AtomicBool,
     received: AtomicU64,
+    answered: AtomicBool,
+    min_rate: u64,
 }
 
 /// Another attempt has the body.
@@ -69,8 +74,21 @@ const BROKEN: u8 = 3;
 impl Progress {
     /// Of a request that began at `started`; `log` counts its bytes too.
     pub(super) fn new(clock: Clock, started: Instant, log: Option<Received>) -> Self {
-        let last = AtomicU64::new(started.as_nanos());
-        let state = State { last, fault: AtomicU8::new(FINE), received: AtomicU64::new(0) };
+        let state = State {
+            last: AtomicU64::new(started.as_nanos()),
+            fault: AtomicU8::new(FINE),
+            is_held_back: AtomicBool::new(false),
+            received: AtomicU64::new(0),
+    /// Of a request that began at `started`, and whose body comes with at least so many bytes a second; `log` counts its
+    /// bytes too.
+    pub(super) fn new(clock: Clock, started: Instant, min_rate: u64, log: Option<Received>) -> Self {
+        let state = State {
+            last: AtomicU64::new(started.as_nanos()),
+            fault: AtomicU8::new(FINE),
+            received: AtomicU64::new(0),
+            answered: AtomicBool::new(false),
+            min_rate,
+        };
         Self { clock, state: Arc::new(state), log }
     }
 
@@ -81,6 +99,18 @@ impl Progress {
     /// When the client's body last moved; the request's start when it has not yet.
     pub(super) fn last(&self) -> Instant {
         Instant::from_nanos(self.state.last.load(Ordering::Relaxed))
+    }
+
+    /// Whether the client may have more to say than anybody reads.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.state.is_held_back.load(Ordering::Relaxed)
+    }
+
+    fn hold_back(&self, is_held_back: bool) {
+        self.state.is_held_back.store(is_held_back, Ordering::Relaxed);
+    /// The service has begun to answer: how fast the rest comes is between the two.
+    pub(super) fn answered(&self) {
+        self.state.answered.store(true, Ordering::Relaxed);
     }
 
     /// The bytes of the client's body that came in so far.
@@ -187,7 +217,10 @@ impl Upload {
 
 fn limited(body: Incoming, max: Option<u64>, progress: Progress) -> ProxyBody {
     let noted = progress.clone();
+    progress.hold_back(true);
     let counted = Counted { inner: body, left: max, progress };
+    let rate = Rate::new(progress.state.min_rate);
+    let counted = Counted { inner: body, left: max, rate, progress };
     let on_end = move |end, _| {
         let fault = match end {
             End::TimedOut => STALLED,
@@ -203,12 +236,23 @@ fn limited(body: Incoming, max: Option<u64>, progress: Progress) -> ProxyBody {
 struct Counted {
     inner: Incoming,
     left: Option<u64>,
+    rate: Rate,
     progress: Progress,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.progress.hold_back(false);
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("the body is too large")]
 struct TooLarge;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the body comes too slowly")]
+struct TooSlow;
 
 impl Body for Counted {
     type Data = Bytes;
@@ -218,10 +262,22 @@ impl Body for Counted {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        self.progress.hold_back(matches!(polled, Poll::Ready(Some(Ok(_)))));
+        let frame = ready!(polled);
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            if self.progress.state.answered.load(Ordering::Relaxed) {
+                return Poll::Pending;
+            }
+            ready!(self.rate.poll_too_slow(cx));
+            self.progress.state.fault.store(STALLED, Ordering::Relaxed);
+            return Poll::Ready(Some(Err(TooSlow.into())));
+        };
         self.progress.moved();
         if let Some(Ok(piece)) = &frame {
-            self.progress.count(piece.data_ref().map_or(0, Bytes::len));
+            let bytes = piece.data_ref().map_or(0, Bytes::len);
+            self.rate.came(bytes);
+            self.progress.count(bytes);
         }
         if let Some(Ok(piece)) = &frame
             && let (Some(data), Some(left)) = (piece.data_ref(), self.left)

@@ -126,6 +126,7 @@ pub(super) async fn start(
             max_connections: 512,
             max_in_flight: 0,
             max_connections_per_client: 512,
+            min_body_rate: 100,
         };
         change(&mut config);
         nodes.push(node(bound, configs, &members, config, observed.clone()).await);

@@ -198,3 +198,41 @@ async fn a_service_that_switches_to_something_else_is_broken() {
         assert!(!answer.contains("raw"), "{answer}");
     }
 }
+
+/// RFC 8441: what a client of HTTP/2 asks for with CONNECT is the same WebSocket to the service.
+#[tokio::test]
+async fn a_client_of_http_2_gets_its_websocket_by_extended_connect() {
+    let refusing = canned("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno").await;
+    let (backend, mut heard) = listening().await;
+    let services = vec![service("ws", backend), service("no", refusing)];
+    let nodes = mesh(vec![vec![], services]).await;
+    let stream = TcpStream::connect(nodes[0].ingress).await.unwrap();
+    let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    // The settings of the other end have come with its first answer.
+    let health = http::Request::get("http://here/health").body(()).unwrap();
+    sender = sender.ready().await.unwrap();
+    sender.send_request(health, true).unwrap().0.await.unwrap();
+    assert!(sender.is_extended_connect_protocol_enabled());
+    for (host, code) in [("no.mesh", 403), ("ws.mesh", 200)] {
+        let mut request = http::Request::connect(format!("http://{host}/chat"))
+            .header("sec-websocket-version", "13")
+            .body(())
+            .unwrap();
+        request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+        sender = sender.ready().await.unwrap();
+        let (answer, mut send) = sender.send_request(request, false).unwrap();
+        let answer = tokio::time::timeout(SOON, answer).await.unwrap().unwrap();
+        assert_eq!(answer.status(), code, "{answer:?}");
+        if code == 403 {
+            assert_eq!(answer.into_body().data().await.unwrap().unwrap(), "no");
+            continue;
+        }
+        assert!(!answer.headers().contains_key("upgrade"), "{answer:?}");
+        send.send_data(FROM_CLIENT.into(), false).unwrap();
+        nodes[1].proxy.part();
+        let mut got = answer.into_body();
+        assert_eq!(got.data().await.unwrap().unwrap(), GOODBYE_TO_CLIENT);
+        assert!(heard.recv().await.unwrap().ends_with(GOODBYE_TO_SERVICE));
+    }
+}
