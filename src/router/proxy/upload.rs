@@ -72,19 +72,13 @@ const STALLED: u8 = 2;
 const BROKEN: u8 = 3;
 
 impl Progress {
-    /// Of a request that began at `started`; `log` counts its bytes too.
-    pub(super) fn new(clock: Clock, started: Instant, log: Option<Received>) -> Self {
-        let state = State {
-            last: AtomicU64::new(started.as_nanos()),
-            fault: AtomicU8::new(FINE),
-            is_held_back: AtomicBool::new(false),
-            received: AtomicU64::new(0),
     /// Of a request that began at `started`, and whose body comes with at least so many bytes a second; `log` counts its
     /// bytes too.
     pub(super) fn new(clock: Clock, started: Instant, min_rate: u64, log: Option<Received>) -> Self {
         let state = State {
             last: AtomicU64::new(started.as_nanos()),
             fault: AtomicU8::new(FINE),
+            is_held_back: AtomicBool::new(false),
             received: AtomicU64::new(0),
             answered: AtomicBool::new(false),
             min_rate,
@@ -108,6 +102,8 @@ impl Progress {
 
     fn hold_back(&self, is_held_back: bool) {
         self.state.is_held_back.store(is_held_back, Ordering::Relaxed);
+    }
+
     /// The service has begun to answer: how fast the rest comes is between the two.
     pub(super) fn answered(&self) {
         self.state.answered.store(true, Ordering::Relaxed);
@@ -218,7 +214,6 @@ impl Upload {
 fn limited(body: Incoming, max: Option<u64>, progress: Progress) -> ProxyBody {
     let noted = progress.clone();
     progress.hold_back(true);
-    let counted = Counted { inner: body, left: max, progress };
     let rate = Rate::new(progress.state.min_rate);
     let counted = Counted { inner: body, left: max, rate, progress };
     let on_end = move |end, _| {
@@ -264,8 +259,7 @@ impl Body for Counted {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         self.progress.hold_back(matches!(polled, Poll::Ready(Some(Ok(_)))));
-        let frame = ready!(polled);
-        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+        let Poll::Ready(frame) = polled else {
             if self.progress.state.answered.load(Ordering::Relaxed) {
                 return Poll::Pending;
             }
