@@ -15,7 +15,10 @@ def directory(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def mesh(directory):
-    mesh = Mesh(directory)
+    try:
+        mesh = Mesh(directory)
+    except (AssertionError, OSError) as error:
+        pytest.exit(f"there is no mesh to test: {error}", returncode=1)
     yield mesh
     mesh.stop()
 

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[3]
 def meshnode():
     """The binary under test."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    return os.environ.get("MESHNODE", target / "debug" / "meshnode")
+    return pathlib.Path(os.environ.get("MESHNODE") or target / "debug" / "meshnode").absolute()
 
 
 @dataclasses.dataclass(frozen=True)
