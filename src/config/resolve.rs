@@ -95,12 +95,7 @@ impl Config {
             max_in_flight: l.value("max-in-flight", |s| &s.max_in_flight, IN_FLIGHT, in_flight, 4096)?,
             min_body_rate: l.value("min-body-rate", |s| &s.min_body_rate, parse::SIZE, parse::size, 100)?,
             max_connections_per_client: max_connections_per_client(l)?,
-            access_log: l.optional(
-                "access-log",
-                |s| &s.access_log,
-                "a file, or - for standard error",
-                access_log,
-            )?,
+            access_log: l.optional("access-log", |s| &s.access_log, ACCESS_LOG, access_log)?,
             otlp: otlp(l)?,
             log: l.value("log", |s| &s.log, LOG, log, "info".to_owned())?,
             log_format: l.value(
@@ -320,6 +315,8 @@ const COUNT: &str = "a number from 1 to 1000000";
 fn count(text: &str) -> Option<usize> {
     text.parse().ok().filter(|n| (1..=1_000_000).contains(n))
 }
+
+const ACCESS_LOG: &str = "a file, or - for standard error";
 
 fn access_log(text: &str) -> Option<AccessLog> {
     if text == "-" { Some(AccessLog::Stderr) } else { parse::path(text).map(AccessLog::File) }

@@ -59,6 +59,8 @@ pub struct Metrics {
     pub hedges: Family<ServiceLabels, Counter>,
     /// Instances that the outlier detection took out, by service and instance.
     pub ejections: Family<InstanceLabels, Counter>,
+    /// Services of which members have different routes of the same highest revision.
+    pub route_conflicts: Gauge,
     /// Instances by service and health.
     pub instances_by_health: Family<HealthLabels, Gauge>,
     /// 1 while the outlier detection keeps an instance out, by service and instance.
@@ -138,6 +140,7 @@ impl Metrics {
             retries: Family::default(),
             hedges: Family::default(),
             ejections: Family::default(),
+            route_conflicts: Gauge::default(),
             instances_by_health: Family::default(),
             ejected: Family::default(),
             service_in_flight: Family::default(),
@@ -188,15 +191,12 @@ impl Metrics {
         r.register("retries", "Attempts after a failed one", self.retries.clone());
         r.register("hedges", "Second attempts beside a slow one", self.hedges.clone());
         r.register("ejections", "Instances taken out by outlier detection", self.ejections.clone());
+        r.register("route_conflicts", "Services with contradicting routes", self.route_conflicts.clone());
         r.register("instances", "Instances by service and health", self.instances_by_health.clone());
         r.register("instance_ejected", "1 while kept out for its failures", self.ejected.clone());
+        r.register("service_in_flight", "Requests an own service works on", self.service_in_flight.clone());
         r.register(
-            "service_requests_in_flight",
-            "Requests an own service works on",
-            self.service_in_flight.clone(),
-        );
-        r.register(
-            "service_requests_waiting",
+            "service_waiting",
             "Requests that wait for a place at an own service",
             self.service_waiting.clone(),
         );

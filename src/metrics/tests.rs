@@ -81,8 +81,8 @@ fn gauges_of_instances_and_services_go_with_them() {
     metrics.observe_occupancy(&[Occupancy { service: rag(), in_flight: 3, waiting: 2 }]);
     check(&metrics, r#"meshnode_instances{service="rag",health="healthy"} 1"#);
     check(&metrics, &format!("meshnode_instance_ejected{{service=\"rag\",worker=\"{}\"}} 1", id(1)));
-    check(&metrics, r#"meshnode_service_requests_in_flight{service="rag"} 3"#);
-    check(&metrics, r#"meshnode_service_requests_waiting{service="rag"} 2"#);
+    check(&metrics, r#"meshnode_service_in_flight{service="rag"} 3"#);
+    check(&metrics, r#"meshnode_service_waiting{service="rag"} 2"#);
     metrics.observe_instances(&[]);
     metrics.observe_occupancy(&[]);
     assert!(!metrics.encode().unwrap().contains("service=\"rag\""));

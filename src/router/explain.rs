@@ -36,7 +36,7 @@ pub(super) fn explain(fleet: &Fleet, ask: &Ask<'_>, tried: &[Tried], pick: &Pick
     let mut line = format!("picked={}", pick.worker);
     if let Some(picked) = fleet.endpoint(&pick.worker) {
         line.push_str(&format!(
-            " score={:.4} latency={:.4} in_flight={:.1} weight={:.1}",
+            " score={:.6} latency={:.6} in_flight={:.1} weight={:.1}",
             balance::score(picked, averages, now),
             picked.expected_latency(averages, now),
             balance::in_flight(picked, averages, now),
@@ -45,7 +45,7 @@ pub(super) fn explain(fleet: &Fleet, ask: &Ask<'_>, tried: &[Tried], pick: &Pick
     }
     let candidates = candidates(fleet, ask, tried, now);
     let others = candidates.into_iter().map(|i| &fleet.endpoints[i]).filter(|e| e.worker != pick.worker);
-    let scored = |e: &Endpoint| format!("{}:{:.4}", e.worker, balance::score(e, averages, now));
+    let scored = |e: &Endpoint| format!("{}:{:.6}", e.worker, balance::score(e, averages, now));
     list(&mut line, "others", others.map(scored));
     let rejected = refused(fleet, ask, tried, now).into_iter().filter(|r| r.worker_id != pick.worker);
     list(&mut line, "rejected", rejected.map(|r| format!("{}:{}", r.worker_id, r.reason)));

@@ -222,6 +222,11 @@ impl Router {
         self.table.fleets.get(service).is_some_and(|fleet| fleet.choice.conflict)
     }
 
+    /// Services of which members have different routes of the same highest revision.
+    pub fn route_conflicts(&self) -> usize {
+        self.table.fleets.values().filter(|fleet| fleet.choice.conflict).count()
+    }
+
     /// What is offered, for front ends that adapt.
     pub fn services(&self) -> ServicesSummary {
         ServicesSummary::of(&self.table)

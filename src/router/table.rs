@@ -64,6 +64,9 @@ impl Table {
         for service in &rerouted {
             let choice = choose_route(&self.members, service);
             if let Some(fleet) = self.fleets.get_mut(service) {
+                if fleet.choice.conflict != choice.conflict {
+                    note_conflict(&choice);
+                }
                 fleet.set_route(choice);
             }
         }
@@ -174,7 +177,22 @@ impl Table {
 
     fn fleet(&mut self, name: &ServiceName, now: Instant) -> &mut Fleet {
         let members = &self.members;
-        self.fleets.entry(name.clone()).or_insert_with(|| Fleet::new(choose_route(members, name), now))
+        self.fleets.entry(name.clone()).or_insert_with(|| {
+            let choice = choose_route(members, name);
+            if choice.conflict {
+                note_conflict(&choice);
+            }
+            Fleet::new(choice, now)
+        })
+    }
+}
+
+fn note_conflict(choice: &RouteChoice) {
+    let Route { service, rev, .. } = &*choice.route;
+    if choice.conflict {
+        tracing::warn!(%service, rev, "members have different routes of this revision; raise it where the right one is");
+    } else {
+        tracing::info!(%service, rev, "one route of the highest revision is left");
     }
 }
 

@@ -56,10 +56,13 @@ impl<S: AsyncWrite + Unpin> Cork<S> {
         locked(&self.shared).in_use = true;
         let polled = connection(cx);
         self.had_turn = polled.is_ready();
-        match locked(&self.shared).poll_send(cx) {
-            Poll::Ready(Err(error)) if polled.is_pending() => Poll::Ready(Err(error)),
-            _ => polled.map(Ok),
+        let sent = locked(&self.shared).poll_send(cx);
+        if let Poll::Ready(Err(error)) = sent
+            && polled.is_pending()
+        {
+            return Poll::Ready(Err(error));
         }
+        polled.map(Ok)
     }
 }
 

@@ -1,3 +1,5 @@
+//! Tests of what gathers the frames of a link.
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;

@@ -4,6 +4,7 @@
 
 mod accept;
 mod admission;
+mod any_peer;
 mod backoff;
 mod connect;
 mod cork;

@@ -14,6 +14,7 @@ mod pause;
 mod reload;
 mod rolling;
 mod rotation;
+mod routes;
 mod routing;
 mod silence;
 mod store;

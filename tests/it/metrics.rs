@@ -60,8 +60,8 @@ async fn traffic_moves_the_metrics_of_its_instance() -> anyhow::Result<()> {
     };
     eventually(SOON, moved).await?;
     ensure!(read(&n1, &format!("meshnode_instance_ejected{{{of}}}")).await? == 0.0);
-    ensure!(read(&n2, "meshnode_service_requests_in_flight{service=\"upload\"}").await? == 0.0);
-    ensure!(read(&n2, "meshnode_service_requests_waiting{service=\"upload\"}").await? == 0.0);
+    ensure!(read(&n2, "meshnode_service_in_flight{service=\"upload\"}").await? == 0.0);
+    ensure!(read(&n2, "meshnode_service_waiting{service=\"upload\"}").await? == 0.0);
     ensure!(world_get(&n1).await?.contains("meshnode_build_info{version=\""));
 
     let services: Value = n1.admin.get_json("/api/admin/services").await?;

@@ -130,7 +130,8 @@ pub(super) struct Entry {
     clock: Clock,
     started: Instant,
     received: Received,
-    line: Line,
+    // Boxed, as it would make the futures of all requests larger, logged or not.
+    line: Box<Line>,
 }
 
 /// The fields of a line; docs/operations.md tells what they mean.
@@ -183,11 +184,11 @@ impl Entry {
         };
         let received = Received::default();
         request.extensions_mut().insert(received.clone());
-        Self { log: log.clone(), clock, started: clock.now(), received, line }
+        Self { log: log.clone(), clock, started: clock.now(), received, line: Box::new(line) }
     }
 
     /// An edge vouched for the client's address.
-    pub(super) const fn sent_by(&mut self, client: IpAddr) {
+    pub(super) fn sent_by(&mut self, client: IpAddr) {
         self.line.client = client;
     }
 

@@ -175,7 +175,9 @@ impl Proxy {
     }
 
     fn apply(&self, view: &View) {
-        locked(&self.shared.router).apply(view, self.shared.clock.now());
+        let mut router = locked(&self.shared.router);
+        router.apply(view, self.shared.clock.now());
+        self.shared.metrics.route_conflicts.set(i64::try_from(router.route_conflicts()).unwrap_or(i64::MAX));
     }
 
     /// Requests that are under way, those for other entries included.

@@ -1,3 +1,5 @@
+//! Tests of the places at a service.
+
 use super::Slots;
 use crate::time::Duration;
 

@@ -45,7 +45,6 @@ pub(super) struct TunnelBody {
 /// Tells the direction that is written of the end of the one that is read; with what is left of it, when nobody wants
 /// to read it any more.
 type Talking = oneshot::Sender<Option<ReadHalf<Io>>>;
-type Silent = oneshot::Receiver<Option<ReadHalf<Io>>>;
 
 /// What is known of the end of the direction that is written.
 enum OthersEnd {
@@ -68,15 +67,21 @@ impl TunnelBody {
         let outgoing = Outgoing { incoming, write, way: Way::new(toward) };
         let parted = parting.clone().cancelled_owned();
         tokio::spawn(async move {
+            let mut outgoing = pin!(outgoing.run(parted));
             let mut silent = silent;
             let unread = tokio::select! {
-                () = outgoing.run(parted) => {
+                () = &mut outgoing => {
                     drop(writing);
-                    silent.await.ok().flatten()
+                    silent.await
                 }
-                unread = cut(&mut silent) => unread,
+                unread = &mut silent => {
+                    // Its last bytes may have come before the news that nobody listens.
+                    let has_ended = matches!(unread, Ok(None));
+                    let _ = timeout(if has_ended { LINGER } else { LAST_WORDS }, outgoing).await;
+                    unread
+                }
             };
-            if let Some(unread) = unread {
+            if let Ok(Some(unread)) = unread {
                 let _ = timeout(LAST_WORDS, discard(unread)).await;
             }
         });
@@ -139,13 +144,6 @@ impl Outgoing {
             while let Some(Ok(_)) = self.incoming.frame().await {}
         }
     }
-}
-
-async fn cut(silent: &mut Silent) -> Option<ReadHalf<Io>> {
-    let unread = silent.await.ok()?;
-    // Its last bytes may have come before the news that nobody listens.
-    sleep(if unread.is_none() { LINGER } else { LAST_WORDS }).await;
-    unread
 }
 
 async fn discard(mut unread: ReadHalf<Io>) {

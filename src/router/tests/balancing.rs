@@ -3,7 +3,7 @@
 use super::fixture::*;
 use crate::router::{Ask, ExitLoad, Outcome, Router};
 use crate::time::{Duration, Instant};
-use crate::view::MemberView;
+use crate::view::{MemberView, Status};
 
 /// `parallel` requests at any time, each of 100 ms, for `seconds`. Returns who got how many in that time.
 fn steady(router: &mut Router, parallel: usize, from: Instant, seconds: u64) -> [u32; 256] {
@@ -165,4 +165,30 @@ fn the_same_seed_picks_the_same() {
     };
     assert_eq!(run(3), run(3));
     assert_ne!(run(3), run(4));
+}
+
+#[test]
+fn in_a_great_fleet_only_the_best_are_picked_however_few() {
+    for best in 1..=4 {
+        let suspect = |n| MemberView { status: Status::Suspect, ..worker(n) };
+        let mut router = router((1..=40).map(|n| if n <= best { worker(n) } else { suspect(n) }));
+        let shares = shares(&mut router, &Ask::of("rag"), 1000, at(20.0));
+        let of_best: Vec<_> = shares[1..=usize::from(best)].to_vec();
+        assert_eq!(of_best.iter().sum::<u32>(), 1000);
+        assert!(of_best.iter().all(|share| (800..1200).contains(&(share * u32::from(best)))), "{of_best:?}");
+    }
+}
+
+#[test]
+fn in_a_great_fleet_weights_and_slow_start_hold() {
+    let heavy = |n| worker_with(n, |rag| rag.weight = 3);
+    let members = || (1..=20).map(worker).chain((21..=40).map(heavy));
+    let mut router = router(members());
+    let shares = steady(&mut router, 40, at(20.0), 60);
+    let of = |from: usize, to: usize| f64::from(shares[from..=to].iter().sum::<u32>());
+    let ratio = of(21, 40) / of(1, 20);
+    assert!((2.4..3.6).contains(&ratio), "{ratio:.2}");
+    router.apply(&view(members().chain([heavy(41)])), at(100.0));
+    let first = steady(&mut router, 40, at(100.0), 1)[41];
+    assert!((1..=10).contains(&first), "of 400 in its first second: {first}");
 }

@@ -8,7 +8,8 @@ use crate::router::{Ask, Outcome, Reason, Refusal};
 use crate::time::{Duration, Instant};
 use crate::view::{MemberView, Status};
 
-const WORKERS: u8 = 6;
+/// More than are looked through for each request.
+const WORKERS: u8 = 12;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -41,7 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
                 Step::Change { worker, status, health, draining, unroutable }
             }
         ),
-        6 => (prop::collection::vec(0..WORKERS, 0..4), outcome)
+        6 => (prop::collection::vec(0..WORKERS, 0..6), outcome)
             .prop_map(|(tried, outcome)| Step::Request { tried, outcome }),
         4 => Just(Step::Finish),
         1 => (0_u64..40_000).prop_map(Step::Wait),

@@ -221,6 +221,16 @@ fn one_line_explains_a_pick() {
 }
 
 #[test]
+fn an_explanation_has_an_end_however_many_instances_there_are() {
+    let degraded = |n| worker_with(n, |rag| rag.health = Health::Degraded);
+    let mut router = router((1..=100).map(worker).chain((101..=200).map(degraded)));
+    let pick = router.pick(&Ask::of("rag"), &[], at(20.0)).unwrap();
+    let line = router.explain(&Ask::of("rag"), &[], &pick, at(20.0));
+    assert!(line.contains(",+83 rejected=") && line.ends_with(":degraded,+84"), "{line}");
+    assert!(line.len() < 4096, "{} bytes", line.len());
+}
+
+#[test]
 fn a_dead_worker_is_remembered_although_its_manifest_is_gone() {
     let mut router = router([worker(1)]);
     let buried = MemberView { status: Status::Dead, manifest: None, ..worker(1) };

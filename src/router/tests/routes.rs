@@ -91,6 +91,7 @@ fn check_route(members: Vec<MemberView>, header: &str, conflict: bool) {
     let router = router(members);
     assert_eq!(router.route("rag").unwrap().affinity_header, header);
     assert_eq!(router.route_conflict("rag"), conflict);
+    assert_eq!(router.route_conflicts(), usize::from(conflict));
 }
 
 #[test]

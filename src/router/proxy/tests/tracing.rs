@@ -202,6 +202,17 @@ async fn each_attempt_has_a_span_that_says_what_became_of_it() {
 }
 
 #[tokio::test]
+async fn what_the_mesh_refuses_is_an_error_of_the_span_in_grpc_too() {
+    let (collector, url) = Collector::start().await;
+    let nodes = mesh_traced(vec![vec![service("echo", nobody().await)]], &url).await;
+    let grpc = "content-type: application/grpc\r\n";
+    let answer = ask(nodes[0].ingress, "POST /api/service/echo/a.B/C", grpc, "").await;
+    assert_eq!((status(&answer), header(&answer, "grpc-status")), (200, Some("12")), "{answer}");
+    let spans = collector.exactly(1).await;
+    assert_eq!(spans[0].get("error.type"), "protocol_mismatch", "{spans:#?}");
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_ends_the_spans_of_its_request() {
     let (collector, url) = Collector::start().await;
     let silent = backend(|_| std::future::pending::<Response<Full<Bytes>>>()).await;

@@ -54,14 +54,15 @@ impl Tracing {
             }
         }
         context::inject(request.headers_mut(), span.span_context());
-        RequestSpan { span, answered: false }
+        RequestSpan { span: Box::new(span), answered: false }
     }
 }
 
 /// A request, from its head to its answer's end. Dropped before an answer, it was cancelled.
 #[derive(Debug)]
 pub(in crate::router::proxy) struct RequestSpan {
-    span: Span,
+    // Boxed, as it would make the futures of all requests larger, traced or not.
+    span: Box<Span>,
     answered: bool,
 }
 
@@ -85,9 +86,10 @@ impl RequestSpan {
         if let Some(attempts) = text(headers::ATTEMPTS).and_then(|attempts| attempts.parse::<i64>().ok()) {
             self.span.set_attribute(KeyValue::new("mesh.attempts", attempts));
         }
-        if status.is_server_error() {
-            let reason = text(headers::ERROR).unwrap_or(status.as_str());
-            fail(&mut self.span, reason.to_owned());
+        let reason = text(headers::ERROR);
+        // gRPC is told of failures with status 200.
+        if status.is_server_error() || status.is_success() && reason.is_some() {
+            fail(&mut self.span, reason.unwrap_or(status.as_str()).to_owned());
         }
     }
 
@@ -145,14 +147,14 @@ impl Parent {
             span.set_attributes(of_attempt(pick, number, head));
         }
         context::inject(&mut head.headers, span.span_context());
-        AttemptSpan { span }
+        AttemptSpan { span: Box::new(span) }
     }
 }
 
 /// One attempt at one instance, until its answer has ended.
 #[derive(Debug)]
 pub(in crate::router::proxy) struct AttemptSpan {
-    span: Span,
+    span: Box<Span>,
 }
 
 impl AttemptSpan {
