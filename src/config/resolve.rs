@@ -93,9 +93,9 @@ impl Config {
             max_header: l.value("max-header", |s| &s.max_header, MAX_HEADER, max_header, 64 << 10)?,
             max_connections: l.value("max-connections", |s| &s.max_connections, COUNT, count, 8192)?,
             max_in_flight: l.value("max-in-flight", |s| &s.max_in_flight, IN_FLIGHT, in_flight, 4096)?,
+            access_log: l.optional("access-log", |s| &s.access_log, ACCESS_LOG, access_log)?,
             min_body_rate: l.value("min-body-rate", |s| &s.min_body_rate, parse::SIZE, parse::size, 100)?,
             max_connections_per_client: max_connections_per_client(l)?,
-            access_log: l.optional("access-log", |s| &s.access_log, ACCESS_LOG, access_log)?,
             otlp: otlp(l)?,
             log: l.value("log", |s| &s.log, LOG, log, "info".to_owned())?,
             log_format: l.value(

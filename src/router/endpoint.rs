@@ -282,9 +282,13 @@ impl Endpoint {
 
     /// As far as is known, it would refuse.
     fn is_saturated(&self, now: Instant) -> bool {
-        let others = || self.others(now).map_or(0.0, |(others, confidence)| others * confidence);
         let cap = self.service.max_in_flight;
-        let over = cap > 0 && f64::from(self.own()) + others() >= f64::from(cap);
+        let reported = self.report.map_or(0, |report| report.others);
+        // Nearly always not even a fresh report would do.
+        let over = cap > 0 && self.own().saturating_add(reported) >= cap && {
+            let others = self.others(now).map_or(0.0, |(others, confidence)| others * confidence);
+            f64::from(self.own()) + others >= f64::from(cap)
+        };
         over || self.busy || self.refusal_at(now) == Some(Refusal::Saturated)
     }
 }

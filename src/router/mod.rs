@@ -142,7 +142,8 @@ impl Router {
             | Outcome::Refused(_)
             | Outcome::Timeout
             | Outcome::Broken
-            | Outcome::Cancelled => None,
+            | Outcome::Cancelled
+            | Outcome::Silent => None,
         };
         let (fleet, position) = self.attempted(pick)?;
         let endpoint = &mut fleet.endpoints[position];
@@ -164,6 +165,7 @@ impl Router {
                 let cost = now.since(attempt.started).clamp(FAILURE_COST, MAX_FAILURE_COST);
                 noted(pick, fleet.failed(position, attempt, cost, now))
             }
+            Outcome::Silent => None,
             Outcome::Cancelled => {
                 if !attempt.answered {
                     endpoint.latency.observe_at_least(now.since(attempt.started), now);

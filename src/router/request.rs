@@ -109,6 +109,8 @@ pub enum Outcome {
     Broken,
     /// The client went away.
     Cancelled,
+    /// Its node fell silent, and another one answered; what is known of that is told by `stalled`.
+    Silent,
 }
 
 /// Why an exit refused a request that it had not started.

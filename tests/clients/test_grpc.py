@@ -182,7 +182,8 @@ def test_metadata_passes_both_ways(call):
 
 def test_the_deadline_travels(call):
     _, left = eval(call("tell")(b"", timeout=12), {"_Metadatum": lambda key, value: (key, value)})
-    assert 5 < left <= 12
+    # grpcio rounds it up when it writes it.
+    assert 5 < left <= 13
 
 
 def test_a_deadline_that_passes_ends_the_call_at_both_ends(call, service):

@@ -14,6 +14,14 @@ from support import replay, verdict
 import corpus
 
 SERVICES = {"nginx": "nginx-sut", "uvicorn": "asgi--sut", "node": "nodes-sut", "hyper": "hyper-sut"}
+# What Node says of framing and heads that are not well formed. A cut body, a method or a target that it does not know are its own matter.
+FORBIDDEN = {
+    f"HPE_{word}"
+    for word in (
+        "CR_EXPECTED", "LF_EXPECTED", "INVALID_HEADER_TOKEN", "INVALID_CHUNK_SIZE", "INVALID_CONTENT_LENGTH", "INVALID_TRANSFER_ENCODING", "INVALID_CONSTANT",
+        "INVALID_VERSION", "UNEXPECTED_CONTENT_LENGTH", "STRICT", "INVALID_INTERNAL_STATE", "CLOSED_CONNECTION", "INTERNAL",
+    )
+}  # fmt: skip
 NUMBERED = {}
 for _subject, _cases in corpus.SUBJECTS.items():
     NUMBERED[_subject] = [(len(NUMBERED) * 10_000 + number, case) for number, case in enumerate(_cases)]
@@ -62,8 +70,7 @@ def test_no_service_ever_saw_what_was_smuggled_or_malformed(backends):
     for name in SERVICES:
         for record in backends(name).seen():
             assert "smuggled" not in record.get("target", ""), record
-            # A connection that was cut in the middle of a body is none that is malformed.
-            assert record["event"] != "malformed" or "HPE_INVALID" not in record["code"] or "EOF" in record["code"], record
+            assert record.get("code") not in FORBIDDEN, record
 
 
 def test_the_corpus_is_as_large_as_it_claims():

@@ -7,6 +7,7 @@ mod crash;
 mod death;
 mod dev;
 mod election;
+mod faults;
 mod hostile;
 mod leave;
 mod metrics;

@@ -18,6 +18,7 @@ use super::headers::{self, Sender};
 use super::pace::Paced;
 use super::reply::Failure;
 use super::search::{Found, Search};
+use super::socket::Presence;
 use super::target::{ServiceTarget, single};
 use super::tunnel::client_side;
 use super::upload::{Progress, Upload};
@@ -33,6 +34,7 @@ pub(super) struct Entered {
     pub(super) target: ServiceTarget,
     pub(super) host: Authority,
     pub(super) sender: Sender,
+    pub(super) presence: Presence,
 }
 
 impl Proxy {
@@ -61,7 +63,7 @@ impl Proxy {
     }
 
     async fn try_service(&self, entered: Entered, grpc: bool) -> Result<Response<ProxyBody>, Failure> {
-        let Entered { mut request, target, host, sender } = entered;
+        let Entered { mut request, target, host, sender, presence } = entered;
         let shared = &self.shared;
         let started = shared.clock.now();
         if headers::has_been_at(request.headers(), &shared.pseudonym) {
@@ -113,6 +115,7 @@ impl Proxy {
             outbound: Outbound { head, tunnel: tunnel.then(|| shared.drain.parting.clone()) },
             upload,
             progress,
+            presence,
             started,
             repeatable,
             grpc,

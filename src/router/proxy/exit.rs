@@ -30,6 +30,9 @@ use crate::time::Duration;
 /// The services of this node by name.
 pub type Services = Arc<BTreeMap<ServiceName, ServiceConfig>>;
 
+/// Fresh connections that are tried for a request that the service has not seen.
+const ANEW_MAX: u32 = 2;
+
 /// The way to the services of this node.
 #[derive(Debug)]
 pub(super) struct Exit {
@@ -263,8 +266,9 @@ impl Exchange {
         let incoming = into_tunnel.filter(|_| switched).ok_or(Broken::Switched)?;
         let upgraded = self.connection.upgrade(&mut response).await?;
         let tunnel = TunnelBody::new(upgraded, incoming, Toward::Service, parting).boxed_unsync();
-        let held = self;
-        let body = Watched::new(tunnel, Duration::ZERO, None, move |_, _| drop(held)).boxed_unsync();
+        // Of the connection, only what has become the tunnel is still needed.
+        let places = self.places;
+        let body = Watched::new(tunnel, Duration::ZERO, None, move |_, _| drop(places)).boxed_unsync();
         Ok(response.map(|_| body))
     }
 
@@ -277,24 +281,29 @@ impl Exchange {
             // hyper would leave out the body of a GET or HEAD whose length nobody knows.
             head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let spare =
+        let mut spare =
             (self.connection.reused && body.is_none() && is_idempotent(&head.method)).then(|| head.clone());
-        let request = Request::from_parts(head, body.unwrap_or_else(empty));
-        let mut failure = match self.connection.exchange(request).await {
-            Ok(response) => return Ok(response),
-            Err(failure) => failure,
-        };
-        let unsent = failure.take_message();
-        let again = unsent.or_else(|| spare.map(|head| Request::from_parts(head, empty())));
-        let Some(request) = again.filter(|_| self.connection.reused) else {
-            return Err(failure.into_error().into());
-        };
-        // The service closed the kept connection at the moment of its reuse: a fresh one tells the truth.
-        match self.backend.connect_anew().await? {
-            Connection::Http1(fresh) => self.connection = fresh,
-            Connection::Http2(_) => return Err(Broken::Unfit),
+        let mut request = Request::from_parts(head, body.unwrap_or_else(empty));
+        let mut anew = 0;
+        loop {
+            let mut failure = match self.connection.exchange(request).await {
+                Ok(response) => return Ok(response),
+                Err(failure) => failure,
+            };
+            // What was not written at all may be sent again in any case, even when a fresh connection was closed at once.
+            let unsent = failure.take_message();
+            let again = unsent.or_else(|| spare.take().map(|head| Request::from_parts(head, empty())));
+            let Some(next) = again.filter(|_| anew < ANEW_MAX) else {
+                return Err(failure.into_error().into());
+            };
+            anew += 1;
+            // The service closed the kept connection at the moment of its reuse: a fresh one tells the truth.
+            match self.backend.connect_anew().await? {
+                Connection::Http1(fresh) => self.connection = fresh,
+                Connection::Http2(_) => return Err(Broken::Unfit),
+            }
+            request = next;
         }
-        self.connection.exchange(request).await.map_err(|failure| failure.into_error().into())
     }
 }
 

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use http::header::{ALLOW, CONNECTION, COOKIE, HeaderValue, TRANSFER_ENCODING};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -17,6 +17,7 @@ use super::edge::EdgeSecrets;
 use super::entry::Entered;
 use super::headers::{self, Sender};
 use super::reply::Failure;
+use super::socket::Presence;
 use super::target::{Target, classify, host_of};
 use super::{Active, Proxy};
 use crate::clock::unix_now;
@@ -52,6 +53,8 @@ pub(super) struct Front {
     pub(super) proxy: Proxy,
     pub(super) kind: Kind,
     pub(super) is_tls: bool,
+    /// Of the client of one connection.
+    pub(super) presence: Presence,
 }
 
 impl Front {
@@ -110,7 +113,10 @@ impl Front {
             entry.sent_to(&target.name);
         }
         Ok(match target {
-            Target::Service(target) => proxy.enter_service(Entered { request, target, host, sender }).await,
+            Target::Service(target) => {
+                let presence = self.presence.clone();
+                proxy.enter_service(Entered { request, target, host, sender, presence }).await
+            }
             Target::Services => proxy.services(&request),
             Target::Summary => proxy.summary(&request),
             Target::Health => proxy.health(&request),
@@ -154,8 +160,12 @@ fn check_head(headers: &HeaderMap, uri: &http::Uri, max: usize) -> Result<(), Fa
     Ok(())
 }
 
-/// The only transfer coding that means the same to everyone is `chunked`, once.
+/// The only transfer coding that means the same to everyone is `chunked`, once; the only length is one.
 fn check_framing(headers: &HeaderMap) -> Result<(), Failure> {
+    // HTTP/1.1's parser makes one of equal ones, that of HTTP/2 passes them all.
+    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Failure::bad_request("Content-Length must be given once"));
+    }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),

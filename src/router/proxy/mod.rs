@@ -26,6 +26,7 @@ mod resources;
 mod search;
 mod serve;
 mod slots;
+mod socket;
 mod stream;
 mod target;
 #[cfg(test)]

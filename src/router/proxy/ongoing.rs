@@ -19,6 +19,8 @@ pub(super) struct Ongoing {
     begun: Instant,
     metrics: RequestMetrics,
     pub(super) span: Option<AttemptSpan>,
+    /// What it was when nobody says how it ended.
+    abandoned: Outcome,
     finished: bool,
 }
 
@@ -27,7 +29,7 @@ impl Ongoing {
     pub(super) fn new(shared: Arc<Shared>, pick: Pick, begun: Instant) -> Self {
         let metrics = shared.metrics.instance(&pick.endpoint.service, pick.worker);
         metrics.in_flight().inc();
-        Self { shared, pick, begun, metrics, span: None, finished: false }
+        Self { shared, pick, begun, metrics, span: None, abandoned: Outcome::Cancelled, finished: false }
     }
 
     /// The head of an answer came.
@@ -69,6 +71,11 @@ impl Ongoing {
         self.metrics.observe_bytes(received, sent);
     }
 
+    /// Nothing is heard of its node; it may still answer.
+    pub(super) const fn fell_silent(&mut self) {
+        self.abandoned = Outcome::Silent;
+    }
+
     /// It is over.
     pub(super) fn finish(mut self, outcome: Outcome) {
         self.end(outcome);
@@ -98,6 +105,6 @@ impl Ongoing {
 
 impl Drop for Ongoing {
     fn drop(&mut self) {
-        self.end(Outcome::Cancelled);
+        self.end(self.abandoned);
     }
 }

@@ -18,6 +18,7 @@ use super::body::ProxyBody;
 use super::exit::Outbound;
 use super::ongoing::Ongoing;
 use super::reply::{self, Failure};
+use super::socket::Presence;
 use super::trace;
 use super::upload::{Progress, Upload};
 use crate::metrics::ServiceLabels;
@@ -30,6 +31,9 @@ const ACCEPT_MARGIN: Duration = Duration::from_secs(1);
 /// When no link stands for so long, another instance is tried as well: nothing was sent yet.
 const OPENING_PATIENCE: Duration = Duration::from_millis(300);
 
+/// Between two looks at whether a client is still there whose body is held back.
+const DOUBT_INTERVAL: Duration = Duration::from_millis(40);
+
 /// What is known of a request while its instance is looked for.
 pub(super) struct Search<'a> {
     pub(super) shared: &'a Arc<Shared>,
@@ -38,6 +42,7 @@ pub(super) struct Search<'a> {
     pub(super) outbound: Outbound,
     pub(super) upload: Upload,
     pub(super) progress: Progress,
+    pub(super) presence: Presence,
     pub(super) started: Instant,
     pub(super) repeatable: bool,
     pub(super) grpc: bool,
@@ -60,6 +65,8 @@ struct Tries<'a> {
     tried: Vec<Tried>,
     begun: usize,
     hedged: bool,
+    /// When the client was last doubted.
+    doubted: Instant,
     /// What became of one that may have been started: it must not be told as one that was not.
     sent: Option<Failure>,
 }
@@ -86,6 +93,8 @@ enum Event {
     Silent(usize),
     /// The first instance takes longer than its route likes.
     Slow,
+    /// The client's body is held back, and with it the news that the client has left.
+    HeldBack,
     /// The request's own time is over.
     OutOfTime,
 }
@@ -93,7 +102,7 @@ enum Event {
 impl Search<'_> {
     /// Finds an answer, or the response that says why there is none.
     pub(super) async fn run(&self) -> Result<Found, Box<Response<ProxyBody>>> {
-        let mut tries = Tries::default();
+        let mut tries = Tries { doubted: self.started, ..Tries::default() };
         let mut alarm = pin!(None);
         let hedge_after = locked(&self.shared.router).hedge_after(self.ask.service);
         let hedge_after = hedge_after.filter(|_| self.repeatable && self.upload.is_replayable());
@@ -113,11 +122,17 @@ impl Search<'_> {
                 }
                 Event::Silent(index) => {
                     tries.running[index].is_silent = true;
+                    tries.running[index].ongoing.fell_silent();
                     self.may_go_on(&tries, tries.running[index].step)
                 }
                 Event::Slow => {
                     tries.hedged = true;
                     self.may_hedge(&tries)
+                }
+                Event::HeldBack => {
+                    self.presence.doubt();
+                    tries.doubted = self.shared.clock.now();
+                    false
                 }
                 Event::OutOfTime => return Err(self.refuse(Failed::timed_out().failure)),
             };
@@ -259,7 +274,9 @@ impl Search<'_> {
             let hedge = hedge_after.map(|after| (self.started + after, Event::Slow));
             let limits =
                 tries.running.iter().enumerate().flat_map(|(index, tried)| tried.limits(index, self));
-            let Some((due, event)) = limits.chain(hedge).min_by_key(|(due, _)| *due) else {
+            let held =
+                self.progress.is_held_back().then(|| (tries.doubted + DOUBT_INTERVAL, Event::HeldBack));
+            let Some((due, event)) = limits.chain(hedge).chain(held).min_by_key(|(due, _)| *due) else {
                 return Poll::Pending;
             };
             let at = self.shared.clock.at(due).into();

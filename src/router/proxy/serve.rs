@@ -17,6 +17,7 @@ use super::connection::{GRACE, HEAD_WITHIN, Talk};
 use super::edge::EdgeSecrets;
 use super::front::{AdminReads, Front, Kind};
 use super::places::{Place, Places, Room};
+use super::socket::{ClientSocket, Presence};
 use crate::metrics::KindLabels;
 
 /// After a failed accept (out of descriptors), before the next one.
@@ -33,7 +34,8 @@ impl Proxy {
         tls: Option<TlsAcceptor>,
         stop: CancellationToken,
     ) {
-        let front = Front { proxy: self, kind: Kind::Ingress, is_tls: tls.is_some() };
+        let front =
+            Front { proxy: self, kind: Kind::Ingress, is_tls: tls.is_some(), presence: Presence::default() };
         front.serve(listener, tls, stop).await;
     }
 
@@ -47,7 +49,12 @@ impl Proxy {
         admin: Option<AdminReads>,
         stop: CancellationToken,
     ) {
-        let front = Front { proxy: self, kind: Kind::Edge { secrets, admin }, is_tls: tls.is_some() };
+        let front = Front {
+            proxy: self,
+            kind: Kind::Edge { secrets, admin },
+            is_tls: tls.is_some(),
+            presence: Presence::default(),
+        };
         front.serve(listener, tls, stop).await;
     }
 }
@@ -73,7 +80,7 @@ impl Front {
     }
 
     async fn connection(
-        self,
+        mut self,
         stream: TcpStream,
         peer: SocketAddr,
         place: Place,
@@ -84,6 +91,8 @@ impl Front {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection without TCP_NODELAY");
         }
+        self.presence = Presence::default();
+        let stream = ClientSocket::new(stream, self.presence.clone());
         let Some(tls) = tls else { return self.greet(ClientIo::new(stream, place), peer, stop).await };
         match timeout(HEAD_WITHIN, tls.accept(stream)).await {
             Ok(Ok(stream)) => self.greet(ClientIo::new(stream, place), peer, stop).await,

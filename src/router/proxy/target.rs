@@ -65,7 +65,11 @@ pub(super) fn host_of<B>(request: &Request<B>) -> Result<Authority, BadTarget> {
         Some(line) => Some(line.to_str().ok().and_then(parse_authority).ok_or(BadTarget::Host)?),
         None => None,
     };
-    match (line, request.uri().authority().cloned()) {
+    let target = request.uri().authority();
+    if target.is_some_and(|target| target.as_str().contains('@')) {
+        return Err(BadTarget::Host);
+    }
+    match (line, target.cloned()) {
         (Some(line), Some(target)) if line != target => Err(BadTarget::Host),
         (Some(host), _) | (None, Some(host)) => Ok(host),
         (None, None) if request.version() == Version::HTTP_10 => Ok(Authority::from_static("localhost")),

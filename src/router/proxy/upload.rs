@@ -55,6 +55,8 @@ pub(super) struct Progress {
 struct State {
     last: AtomicU64,
     fault: AtomicU8,
+    /// Nobody reads the client's body, though it goes on.
+    is_held_back: AtomicBool,
     received: AtomicU64,
     answered: AtomicBool,
     min_rate: u64,
@@ -76,6 +78,7 @@ impl Progress {
         let state = State {
             last: AtomicU64::new(started.as_nanos()),
             fault: AtomicU8::new(FINE),
+            is_held_back: AtomicBool::new(false),
             received: AtomicU64::new(0),
             answered: AtomicBool::new(false),
             min_rate,
@@ -90,6 +93,15 @@ impl Progress {
     /// When the client's body last moved; the request's start when it has not yet.
     pub(super) fn last(&self) -> Instant {
         Instant::from_nanos(self.state.last.load(Ordering::Relaxed))
+    }
+
+    /// Whether the client may have more to say than anybody reads.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.state.is_held_back.load(Ordering::Relaxed)
+    }
+
+    fn hold_back(&self, is_held_back: bool) {
+        self.state.is_held_back.store(is_held_back, Ordering::Relaxed);
     }
 
     /// The service has begun to answer: how fast the rest comes is between the two.
@@ -201,6 +213,7 @@ impl Upload {
 
 fn limited(body: Incoming, max: Option<u64>, progress: Progress) -> ProxyBody {
     let noted = progress.clone();
+    progress.hold_back(true);
     let rate = Rate::new(progress.state.min_rate);
     let counted = Counted { inner: body, left: max, rate, progress };
     let on_end = move |end, _| {
@@ -222,6 +235,12 @@ struct Counted {
     progress: Progress,
 }
 
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.progress.hold_back(false);
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("the body is too large")]
 struct TooLarge;
@@ -238,7 +257,9 @@ impl Body for Counted {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        self.progress.hold_back(matches!(polled, Poll::Ready(Some(Ok(_)))));
+        let Poll::Ready(frame) = polled else {
             if self.progress.state.answered.load(Ordering::Relaxed) {
                 return Poll::Pending;
             }

@@ -192,3 +192,27 @@ fn in_a_great_fleet_weights_and_slow_start_hold() {
     let first = steady(&mut router, 40, at(100.0), 1)[41];
     assert!((1..=10).contains(&first), "of 400 in its first second: {first}");
 }
+
+#[test]
+fn what_a_far_instance_takes_is_expected_before_it_was_tried() {
+    let far = MemberView { rtt: Some(ms(90)), ..worker(3) };
+    let near = |n| MemberView { rtt: Some(ms(1)), ..worker(n) };
+    let mut router = router([near(1), near(2), far]);
+    for n in 1..=2 {
+        request(&mut router, n, ok(), at(20.0));
+    }
+    assert_eq!(shares(&mut router, &Ask::of("rag"), 200, at(20.1))[3], 0);
+    // They are full: the way there is the lesser evil.
+    for _ in 0..40 {
+        for n in 1..=2 {
+            request(&mut router, n, Outcome::Answered { status: 200, first_byte: ms(500) }, at(20.2));
+        }
+    }
+    let mut far = 0;
+    for _ in 0..60 {
+        let pick = pick(&mut router, at(20.3));
+        router.begin(&pick, at(20.3));
+        far += u32::from(pick.worker == id(3));
+    }
+    assert!((8..20).contains(&far), "of 60: {far}");
+}

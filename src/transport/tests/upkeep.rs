@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use tokio::io::{DuplexStream, duplex};
-use tokio::time::{Instant, advance};
+use tokio::sync::watch;
+use tokio::time::{Instant, advance, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -99,4 +100,51 @@ async fn failed_dials_hold_longer_each_time_but_never_beyond_five_seconds() {
     backoff.fail(addr, LinkFailure::Unreachable, Instant::now());
     backoff.clear();
     assert_eq!(backoff.check(addr, Instant::now()), Ok(()));
+}
+
+/// Serves HTTP/2 while the switch is on, and does nothing at all while it is off.
+async fn serve_while(stream: DuplexStream, mut on: watch::Receiver<bool>) {
+    let mut connection = http2::server().handshake::<_, bytes::Bytes>(stream).await.unwrap();
+    while on.wait_for(|on| *on).await.is_ok() {
+        tokio::select! {
+            accepted = connection.accept() => if accepted.is_none() { return },
+            _ = on.wait_for(|on| !*on) => {}
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_owes_an_answer_is_silent_within_half_a_second_and_heard_when_it_speaks_again() {
+    let (link, _tasks, far) = link().await;
+    let (switch, on) = watch::channel(true);
+    tokio::spawn(serve_while(far, on));
+    assert!(link.ready().await.is_ok());
+    let place = link.place();
+    // Its service may take as long as it likes, as long as its end of the link answers.
+    assert!(timeout(Duration::from_secs(60), place.silent()).await.is_err());
+
+    switch.send_replace(false);
+    let began = Instant::now();
+    place.silent().await;
+    let took = began.elapsed();
+    assert!((Duration::from_millis(200)..Duration::from_millis(500)).contains(&took), "{took:?}");
+    assert!(link.pulse().is_silent() && link.stands());
+
+    switch.send_replace(true);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!link.pulse().is_silent());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_owes_nothing_may_say_nothing_for_a_while() {
+    let (link, _tasks, far) = link().await;
+    let (switch, on) = watch::channel(true);
+    tokio::spawn(serve_while(far, on));
+    assert!(link.ready().await.is_ok());
+    let mut place = link.place();
+    place.answered();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    switch.send_replace(false);
+    assert!(timeout(Duration::from_secs(1), place.silent()).await.is_err(), "a body may pause");
+    assert!(timeout(Duration::from_millis(1500), place.silent()).await.is_ok(), "but not its node");
 }

@@ -1,6 +1,6 @@
-"""The corpus for HTTP/1.1, by subject."""
+"""The corpus, by subject."""
 
-from . import chunks, codings, heads, hops, lengths, targets
+from . import chunks, codings, heads, hops, http2, lengths, targets
 
 SUBJECTS = {
     name: list(module.cases())
@@ -11,5 +11,6 @@ SUBJECTS = {
         "heads": heads,
         "targets": targets,
         "hops": hops,
+        "http2": http2,
     }.items()
 }

@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 
-from . import wire
+from . import frames, wire
 
 AT_ONCE = 48
 # How long an answer may take on a busy machine, and how long nothing must come to believe that nothing comes.
@@ -55,12 +55,16 @@ async def replay(ingress, service, case, mark):
         await send(writer, outcome.sent)
         wanted = len(case.meant) or 1
 
+        is_http2 = outcome.sent.startswith(frames.PREFACE)
+
         def has_all():
+            if is_http2:
+                return frames.answers(outcome.received)[1]
             return len(wire.answers(outcome.received, methods(outcome.sent), False)[0]) >= wanted
 
         # What is meant to be answered will be; of the rest it is only known that it went nowhere.
         await read_until(reader, outcome, has_all, PATIENCE if case.meant and not case.may_refuse else QUIET)
-        if not outcome.closed:
+        if not outcome.closed and not is_http2:
             outcome.probed = True
             await send(writer, filled(PROBE, service, mark))
             await read_until(reader, outcome, lambda: False, QUIET * 2)

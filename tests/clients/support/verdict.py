@@ -1,6 +1,6 @@
 """What is wrong with an outcome: on the client's connection, and in what the service recorded."""
 
-from . import wire
+from . import frames, wire
 from .replay import methods
 
 REFUSALS = (400, 403, 404, 405, 408, 411, 413, 414, 417, 431, 501, 505)
@@ -28,6 +28,9 @@ def complaints(outcome, records, service):
 
 def on_the_wire(outcome):
     case = outcome.case
+    if outcome.sent.startswith(frames.PREFACE):
+        yield from on_the_stream(outcome)
+        return
     try:
         answers, rest = wire.answers(outcome.received, methods(outcome.sent), outcome.closed)
     except (wire.Malformed, ValueError) as error:
@@ -50,6 +53,20 @@ def on_the_wire(outcome):
         yield "the connection must be closed"
     if case.closes and outcome.probed and len(passed) > len(case.meant):
         yield "the connection went on"
+
+
+def on_the_stream(outcome):
+    """Over HTTP/2 a refusal is a status, a reset stream, or the end of the connection."""
+    case = outcome.case
+    statuses, ended = frames.answers(outcome.received)
+    if not (ended or outcome.closed):
+        yield "there is no answer, and no end"
+    if len(statuses) > 1:
+        yield f"several answers: {statuses}"
+    if case.meant and not case.may_refuse and statuses != [200]:
+        yield f"must be answered, got {statuses}"
+    if not case.meant and statuses and statuses[0] not in (*REFUSALS, *BROKEN):
+        yield f"must be refused, got {statuses}"
 
 
 def at_the_service(outcome, records, service):

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, ensure};
-use meshnode::admin::model::Worker;
+use meshnode::admin::model::{Services, Worker};
 use meshnode::dev::node::Node;
+use meshnode::manifest::Health;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -54,12 +55,23 @@ impl Hosts {
 
     /// Starts a node on a host; it joins by the first host, unless it is there itself.
     pub(crate) async fn start(&self, world: &World, index: usize) -> anyhow::Result<Node> {
+        self.start_with(world, index, &[]).await
+    }
+
+    /// The same, with further arguments.
+    pub(crate) async fn start_with(
+        &self,
+        world: &World,
+        index: usize,
+        args: &[&str],
+    ) -> anyhow::Result<Node> {
         let name = format!("h{index}");
         let mut setup = world.node(&name).bind(&bind(index));
         if index > 0 {
             setup = setup.arg("--join", &bind(0));
         }
         let mut launch = setup.launch();
+        launch.args.extend(args.iter().map(Into::into));
         launch.exe = self.program(world, index)?;
         Node::start(&launch).await.with_context(|| format!("starting {name}"))
     }
@@ -69,6 +81,35 @@ impl Hosts {
         let exe = World::exe().display().to_string();
         let command = [exe, "members".into(), "--json".into(), "--admin".into(), node.ready().admin.clone()];
         Ok(serde_json::from_str(&self.hosts[index].run(&command).await?)?)
+    }
+
+    /// Starts a service on port 8000 of a host's loopback; it serves `/health` until it is dropped.
+    pub(crate) async fn serve(&self, world: &World, index: usize) -> anyhow::Result<Child> {
+        world.write("health", "fine")?;
+        let directory = world.path("").display().to_string();
+        let server = words("python3 -m http.server 8000 --bind 127.0.0.1 --directory");
+        let mut command = command(&[self.hosts[index].entrance(), server, vec![directory]].concat());
+        Ok(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
+    }
+
+    /// How many instances of a service a host's node lists as healthy.
+    pub(crate) async fn healthy(&self, index: usize, node: &Node, service: &str) -> anyhow::Result<usize> {
+        let exe = World::exe().display().to_string();
+        let command = [exe, "services".into(), "--json".into(), "--admin".into(), node.ready().admin.clone()];
+        let services: Services = serde_json::from_str(&self.hosts[index].run(&command).await?)?;
+        let workers = services.get(service).map(|it| it.workers.as_slice()).unwrap_or_default();
+        Ok(workers.iter().filter(|it| it.health == Health::Healthy).count())
+    }
+
+    /// So many GETs from a host, forty a second, one after the other: their statuses, and how many seconds they took.
+    pub(crate) async fn ask(&self, index: usize, url: &str, count: usize) -> anyhow::Result<Vec<(u16, f64)>> {
+        let asks = format!(
+            "curl --silent --rate 40/s --max-time 10 --output /dev/null {url}?[1-{count}] --write-out"
+        );
+        let told = [words(&asks), vec!["%{http_code} %{time_total}\n".to_owned()]].concat();
+        let told = self.hosts[index].run(&told).await?;
+        let lines = told.lines().filter_map(|line| line.split_once(' '));
+        lines.map(|(status, took)| Ok((status.parse()?, took.parse()?))).collect()
     }
 
     /// Neither sends nor gets anything from now on; nobody is told.

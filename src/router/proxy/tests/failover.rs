@@ -94,6 +94,22 @@ async fn a_broken_answer_is_repeated_when_that_is_harmless_and_only_then() {
 }
 
 #[tokio::test]
+async fn a_body_for_which_there_is_no_room_is_sent_once_and_not_kept() {
+    let (good, count) = counting().await;
+    let nodes =
+        mesh(vec![vec![], vec![service("s", good)], vec![service("odd", canned("HTTP/1.1 200").await)]])
+            .await;
+    let full = nodes[0].proxy.shared.replays.clone();
+    let taken = u32::try_from(full.available_permits()).unwrap();
+    let _room = full.acquire_many_owned(taken).await.unwrap();
+    let answer = ask(nodes[0].ingress, "PUT /api/service/s/", "", "hello").await;
+    assert_eq!((status(&answer), body(&answer)), (200, "5"), "{answer}");
+    let answer = ask(nodes[0].ingress, "PUT /api/service/odd/", "", "hello").await;
+    assert_eq!((status(&answer), header(&answer, "x-mesh-retry")), (502, None), "{answer}");
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_started_post_is_never_repeated() {
     let (good, count) = counting().await;
     let broken = canned("").await;

@@ -175,6 +175,7 @@ impl AttemptSpan {
             Outcome::Broken => Some("broken"),
             Outcome::Timeout => Some("timeout"),
             Outcome::Cancelled => Some("cancelled"),
+            Outcome::Silent => Some("silent"),
         };
         if let Some(reason) = reason {
             fail(&mut self.span, reason);
