@@ -78,7 +78,8 @@ impl Talk {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        while let Some(resting) = self.awake(io).await {
+        // Boxed, so that a connection at rest does not keep room for what it does when it is awake.
+        while let Some(resting) = Box::pin(self.awake(io)).await {
             io = resting;
             let limit = if io.has_read_ahead() { HEAD_WITHIN } else { IDLE_FOR };
             let woken = tokio::select! {

@@ -265,8 +265,9 @@ impl Exchange<'_> {
         let incoming = into_tunnel.filter(|_| switched).ok_or(Broken::Switched)?;
         let upgraded = self.connection.upgrade(&mut response).await?;
         let tunnel = TunnelBody::new(upgraded, incoming, Toward::Service, parting).boxed_unsync();
-        let held = (self.places, self.connection);
-        let body = Watched::new(tunnel, Duration::ZERO, None, move |_, _| drop(held)).boxed_unsync();
+        // Of the connection, only what has become the tunnel is still needed.
+        let places = self.places;
+        let body = Watched::new(tunnel, Duration::ZERO, None, move |_, _| drop(places)).boxed_unsync();
         Ok(response.map(|_| body))
     }
 

@@ -26,7 +26,7 @@ impl Proxy {
     /// Serves a request that a member forwarded, until its answer has gone out or the member gave it up.
     pub async fn exit(self, proxied: Proxied) {
         let Proxied { from, mut request, mut respond } = proxied;
-        let _active = Active::begin(&self.shared);
+        let active = Active::begin(&self.shared);
         let name = service_of(request.headers());
         let mut span = self.begin_exit_span(&mut request, name.as_ref());
         let admitted = tokio::select! {
@@ -64,8 +64,18 @@ impl Proxy {
         if let Some(span) = &mut span {
             span.answered(answer.status(), answer.headers());
         }
-        if let Err(error) = send(answer, &mut respond).await {
-            tracing::debug!(%from, %error, "an answer did not reach the member that asked");
+        let is_tunnel = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let carry = async move {
+            let _held = (active, span);
+            if let Err(error) = send(answer, &mut respond).await {
+                tracing::debug!(%from, %error, "an answer did not reach the member that asked");
+            }
+        };
+        if is_tunnel {
+            // A task of its own: this one has room for all that came before, which a tunnel would keep for hours.
+            tokio::spawn(carry);
+        } else {
+            carry.await;
         }
     }
 

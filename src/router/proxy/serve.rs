@@ -114,7 +114,7 @@ impl Front {
                 let talk = Talk { front: self, peer, stop };
                 match spoken {
                     Spoken::Http1 => talk.http1(io).await,
-                    Spoken::Http2 => talk.http2(io).await,
+                    Spoken::Http2 => Box::pin(talk.http2(io)).await,
                 }
             }
             Ok(Ok(None)) => {}

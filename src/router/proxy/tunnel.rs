@@ -67,21 +67,21 @@ impl TunnelBody {
         let outgoing = Outgoing { incoming, write, way: Way::new(toward) };
         let parted = parting.clone().cancelled_owned();
         tokio::spawn(async move {
+            let mut outgoing = pin!(outgoing.run(parted));
             let mut silent = silent;
-            let mut outgoing = Box::pin(outgoing.run(parted));
             let unread = tokio::select! {
                 () = &mut outgoing => {
                     drop(writing);
-                    silent.await.ok().flatten()
+                    silent.await
                 }
                 unread = &mut silent => {
-                    let unread = unread.ok().flatten();
                     // Its last bytes may have come before the news that nobody listens.
-                    let _ = timeout(if unread.is_none() { LINGER } else { LAST_WORDS }, outgoing).await;
+                    let has_ended = matches!(unread, Ok(None));
+                    let _ = timeout(if has_ended { LINGER } else { LAST_WORDS }, outgoing).await;
                     unread
                 }
             };
-            if let Some(unread) = unread {
+            if let Ok(Some(unread)) = unread {
                 let _ = timeout(LAST_WORDS, discard(unread)).await;
             }
         });
