@@ -104,7 +104,8 @@ impl Backend {
     /// A new connection.
     pub(super) async fn connect_anew(&self) -> Result<Connection, ConnectFailure> {
         let h2c = self.config.protocol == Protocol::H2c;
-        let connection = self.dialler.dial(&self.origin, h2c, self.config.timeouts.connect).await?;
+        // Boxed, because most requests find a connection and need no room for this.
+        let connection = Box::pin(self.dialler.dial(&self.origin, h2c, self.config.timeouts.connect)).await?;
         if let Connection::Http2(sender) = &connection {
             locked(&self.kept).shared = Some(sender.clone());
         }

@@ -94,7 +94,11 @@ impl Proxy {
             None => {
                 let max = shared.config.max_body;
                 let is_empty = body.is_end_stream();
-                let upload = Upload::take(body, repeatable, max, &shared.replays, &progress).await?;
+                let upload = if is_empty {
+                    Upload::of_nothing(repeatable)
+                } else {
+                    Box::pin(Upload::take(body, repeatable, max, &shared.replays, &progress)).await?
+                };
                 if is_empty && upload.exists() {
                     // Nothing follows, but only once the exit has taken the request.
                     head.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));

@@ -164,7 +164,7 @@ impl Admitted {
             Connection::Http1(connection) => {
                 let exchange = Exchange { connection, places, backend, outbound };
                 match &outbound.tunnel {
-                    Some(parting) => exchange.switch(body, parting.clone()).await?,
+                    Some(parting) => Box::pin(exchange.switch(body, parting.clone())).await?,
                     None => exchange.send(body).await?,
                 }
             }

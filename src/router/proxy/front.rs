@@ -120,7 +120,7 @@ impl Front {
             Target::Services => proxy.services(&request),
             Target::Summary => proxy.summary(&request),
             Target::Health => proxy.health(&request),
-            Target::Admin => self.admin(request).await?,
+            Target::Admin => Box::pin(self.admin(request)).await?,
             Target::Nothing => return Err(nothing_here()),
         })
     }

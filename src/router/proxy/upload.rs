@@ -143,6 +143,11 @@ pub(super) fn too_large() -> Failure {
 }
 
 impl Upload {
+    /// Of a request without a body: what may be done only once is not even begun before the exit has taken it.
+    pub(super) fn of_nothing(repeatable: bool) -> Self {
+        if repeatable { Self::Nothing } else { Self::stream(empty()) }
+    }
+
     /// Takes a client's body: keeps it when it is small and may be needed again, else leaves it unread.
     pub(super) async fn take(
         body: Incoming,
@@ -151,10 +156,6 @@ impl Upload {
         replays: &Arc<Semaphore>,
         progress: &Progress,
     ) -> Result<Self, Failure> {
-        if body.is_end_stream() {
-            // What may be done only once is not even begun before the exit has taken it.
-            return Ok(if repeatable { Self::Nothing } else { Self::stream(empty()) });
-        }
         let size = body.size_hint();
         if max.is_some_and(|max| size.lower() > max) {
             return Err(too_large());
