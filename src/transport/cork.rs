@@ -66,6 +66,13 @@ impl<S: AsyncWrite + Unpin> Cork<S> {
     }
 }
 
+impl<S> Cork<S> {
+    /// Whether the last poll that was pending only let others go first.
+    pub(super) const fn has_yielded(&self) -> bool {
+        self.had_turn
+    }
+}
+
 fn locked<S>(shared: &Mutex<Gathered<S>>) -> MutexGuard<'_, Gathered<S>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use bytes::Bytes;
 use h2::client::{Connection, SendRequest};
@@ -123,17 +124,24 @@ async fn drive<S>(
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let pings = connection.ping_pong();
-    let mut connection = pin!(connection);
-    let mut connection = poll_fn(|cx| cork.poll(cx, |cx| connection.as_mut().poll(cx)));
-    tokio::select! {
-        // What has arrived is read before the watch says that nothing did.
-        biased;
-        result = &mut connection => trace!(?result, "a link ended"),
-        () = watch.run(pings) => trace!("a link fell silent"),
-        () = stop.cancelled() => {
-            if timeout(CLOSING_TIMEOUT, connection).await.is_err() {
-                trace!("a link was cut, because its streams did not end");
-            }
+    let (mut connection, mut watch) = (pin!(connection), pin!(watch.run(pings)));
+    let watched = poll_fn(|cx| {
+        if let Poll::Ready(result) = cork.poll(cx, |cx| connection.as_mut().poll(cx)) {
+            trace!(?result, "a link ended");
+            return Poll::Ready(());
         }
+        if cork.has_yielded() {
+            // What has arrived is read before the watch says that nothing did.
+            return Poll::Pending;
+        }
+        watch.as_mut().poll(cx).map(|()| trace!("a link fell silent"))
+    });
+    tokio::select! {
+        () = watched => return,
+        () = stop.cancelled() => {}
+    }
+    let rest = poll_fn(|cx| cork.poll(cx, |cx| connection.as_mut().poll(cx)));
+    if timeout(CLOSING_TIMEOUT, rest).await.is_err() {
+        trace!("a link was cut, because its streams did not end");
     }
 }

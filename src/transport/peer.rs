@@ -65,6 +65,11 @@ impl Dial {
         self.running = Some((addr, dialling.clone()));
         dialling
     }
+
+    /// The dial of this address has ended, whether anybody waited for it or not.
+    pub(super) fn end(&mut self, addr: SocketAddr) {
+        self.running.take_if(|(at, _)| *at == addr);
+    }
 }
 
 impl Peer {

@@ -236,7 +236,11 @@ impl Pool {
         }
         dial.backoff.check(addr, Instant::now())?;
         let (pool, peer) = (self.clone(), peer.clone());
-        let dialled = self.tasks.spawn(async move { pool.dial_now(&peer, to, addr, want).await });
+        let dialled = self.tasks.spawn(async move {
+            let made = pool.dial_now(&peer, to, addr, want).await;
+            peer.dial().end(addr);
+            made
+        });
         Ok(dial.begin(addr, async move { dialled.await.unwrap_or(Err(LinkFailure::Unreachable)) }))
     }
 

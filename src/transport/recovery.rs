@@ -25,11 +25,13 @@ pub(super) async fn watch(pool: Arc<Pool>) {
         for peer in silent.difference(&cared_for) {
             let (pool, peer) = (pool.clone(), *peer);
             pool.tasks.clone().spawn(async move {
-                tokio::select! {
-                    () = recover(&pool, peer) => {}
-                    () = pool.stop.cancelled() => {}
+                let is_over = tokio::select! {
+                    is_over = recover(&pool, peer) => is_over,
+                    () = pool.stop.cancelled() => true,
+                };
+                if is_over {
+                    pool.reach.answers(peer);
                 }
-                pool.reach.answers(peer);
             });
         }
         cared_for.clone_from(&silent);
@@ -40,16 +42,20 @@ pub(super) async fn watch(pool: Arc<Pool>) {
     }
 }
 
-/// Ends when the peer answers, or too much time has passed.
-async fn recover(pool: &Arc<Pool>, id: NodeId) {
-    let Some(peer) = pool.known(id) else { return };
+/// Ends when the peer answers, or too much time has passed. False when somebody else heard of it: it may be silent again
+/// since.
+async fn recover(pool: &Arc<Pool>, id: NodeId) -> bool {
+    let Some(peer) = pool.known(id) else { return true };
     let addr = peer.dial().at();
     let mut changes = pool.reach.subscribe();
     let until = Instant::now() + GIVE_UP;
     for link in peer.standing() {
         link.pulse().doubt();
     }
-    while Instant::now() < until && changes.borrow_and_update().contains(&id) {
+    while Instant::now() < until {
+        if !changes.borrow_and_update().contains(&id) {
+            return false;
+        }
         let dialling = match addr {
             Some(addr) if !peer.is_reached() => pool.dial(&peer, id, addr, Want::Reaching).ok(),
             _ => None,
@@ -61,9 +67,10 @@ async fn recover(pool: &Arc<Pool>, id: NodeId) {
             }
         };
         tokio::select! {
-            () = dialled => return,
+            () = dialled => return true,
             _ = changes.changed() => {}
             () = sleep(INTERVAL) => {}
         }
     }
+    true
 }

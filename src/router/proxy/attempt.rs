@@ -144,7 +144,7 @@ impl<'a> Attempt<'a> {
         let Ok(body) = self.upload.body() else { return self.lose().await };
         self.stage.enter(Step::Answering);
         let body = body.filter(|body| !body.is_end_stream());
-        let response = admitted.send(&self.outbound, body).await.map_err(|broken| Failed::broken(&broken))?;
+        let response = admitted.send(&self.outbound, body).await.map_err(Failed::at_service)?;
         Ok(Answer { response, load: None, place: None })
     }
 
@@ -287,6 +287,13 @@ impl Failed {
             LinkFailure::Unreachable | LinkFailure::WrongPeer => Reason::ConnectFailed,
         };
         Self { phase: Phase::Unsent, outcome: Outcome::ConnectFailed, ..Self::refused(reason) }
+    }
+
+    fn at_service(broken: Broken) -> Self {
+        match broken {
+            Broken::Unwritten(failure) => Self::refused(failure.reason()),
+            other => Self::broken(&other),
+        }
     }
 
     fn broken(broken: &Broken) -> Self {

@@ -60,19 +60,32 @@ struct Idle {
 }
 
 impl Backend {
-    pub(super) fn new(config: &ServiceConfig, dialler: Dialler, clock: Clock) -> Arc<Self> {
+    /// The service as it is configured now, in the place of what it was `before`: who is inside stays counted.
+    pub(super) fn new(
+        config: &ServiceConfig,
+        before: Option<&Self>,
+        dialler: Dialler,
+        clock: Clock,
+    ) -> Arc<Self> {
+        let limits = |config: &ServiceConfig| (config.max_in_flight, config.max_queue);
+        let as_before = before.filter(|before| limits(&before.config) == limits(config));
         let url = config.url.origin().ascii_serialization();
         let authority = url.split_once("://").map_or("", |(_, authority)| authority);
         Arc::new(Self {
             own_host: (config.host == HostPolicy::Backend).then(|| authority.parse().ok()).flatten(),
             base: config.url.path().trim_end_matches('/').to_owned(),
-            slots: Slots::new(config.max_in_flight, config.max_queue),
+            slots: as_before
+                .map_or_else(|| Slots::new(config.max_in_flight, config.max_queue), |it| it.slots.clone()),
             origin: url.parse().unwrap_or_default(),
             config: config.clone(),
             dialler,
             clock,
             kept: Mutex::default(),
         })
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.clock.now()
     }
 
     /// A place, if there is one or will be soon.

@@ -193,7 +193,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_pay(cx))?;
-        Pin::new(&mut self.inner).poll_flush(cx)
+        // TLS takes more than its socket does.
+        let polled = Pin::new(&mut self.inner).poll_flush(cx);
+        self.visit.set_stuck(polled.is_pending());
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

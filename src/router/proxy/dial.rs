@@ -16,6 +16,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
 
 use super::http1::Http1;
+use crate::router::Reason;
 use crate::time::Duration;
 
 /// The window of one stream of an h2c service, and of its connection; equal ones can deadlock.
@@ -48,6 +49,16 @@ pub(super) enum ConnectFailure {
     /// Anything else: no such host, a bad certificate, a handshake that failed.
     #[error("{0}")]
     Failed(Box<dyn Error + Send + Sync>),
+}
+
+impl ConnectFailure {
+    /// Why the request was not started.
+    pub(super) const fn reason(&self) -> Reason {
+        match self {
+            Self::TimedOut => Reason::Timeout,
+            Self::Refused | Self::Failed(_) => Reason::ConnectFailed,
+        }
+    }
 }
 
 impl Dialler {

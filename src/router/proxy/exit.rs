@@ -33,6 +33,9 @@ pub type Services = Arc<BTreeMap<ServiceName, ServiceConfig>>;
 /// Fresh connections that are tried for a request that the service has not seen.
 const ANEW_MAX: u32 = 2;
 
+/// A kept connection that its service had closed is found out so soon; what breaks later may have been worked on.
+const STALE_WITHIN: Duration = Duration::from_millis(250);
+
 /// The way to the services of this node.
 #[derive(Debug)]
 pub(super) struct Exit {
@@ -65,6 +68,9 @@ pub(super) enum Broken {
     /// The connection that had to replace a stale one.
     #[error("{0}")]
     Connect(#[from] ConnectFailure),
+    /// The same, and nothing of the request was written to the stale one.
+    #[error("{0}")]
+    Unwritten(ConnectFailure),
     /// The request cannot be written for this service.
     #[error("the request cannot be given to this service")]
     Unfit,
@@ -91,8 +97,10 @@ impl Exit {
     pub(super) fn configure(&self, services: &BTreeMap<ServiceName, ServiceConfig>) {
         let before = self.backends.load();
         let backends = services.iter().map(|(name, config)| {
-            let unchanged = before.get(name).filter(|backend| backend.config == *config).cloned();
-            let backend = unchanged.unwrap_or_else(|| Backend::new(config, self.dialler.clone(), self.clock));
+            let known = before.get(name);
+            let unchanged = known.filter(|backend| backend.config == *config).cloned();
+            let changed = || Backend::new(config, known.map(Arc::as_ref), self.dialler.clone(), self.clock);
+            let backend = unchanged.unwrap_or_else(changed);
             (name.clone(), backend)
         });
         self.backends.store(Arc::new(backends.collect()));
@@ -101,8 +109,9 @@ impl Exit {
     /// Reserves a place at the service and connects to it, or says why the request is surely not started.
     pub(super) async fn admit(&self, name: &ServiceName) -> Result<Admitted, Reason> {
         let backend = self.backends.load().get(name).cloned().ok_or(Reason::NoRoute)?;
-        let of_node = self.slots.take(Duration::ZERO).await.ok_or(Reason::Saturated)?;
+        // In this order, so that who waits for one service takes no place from the others.
         let of_service = backend.reserve().await.ok_or(Reason::Saturated)?;
+        let of_node = self.slots.take(Duration::ZERO).await.ok_or(Reason::Saturated)?;
         match backend.connect().await {
             Ok(connection) => Ok(Admitted { connection, places: [of_node, of_service], backend }),
             Err(failure) => {
@@ -113,15 +122,11 @@ impl Exit {
     }
 
     fn report(&self, name: &ServiceName, failure: &ConnectFailure) -> Reason {
-        match failure {
-            ConnectFailure::Refused => {
-                // A full queue means that the node hears of refusals already.
-                let _ = self.refused.try_send(name.clone());
-                Reason::ConnectFailed
-            }
-            ConnectFailure::TimedOut => Reason::Timeout,
-            ConnectFailure::Failed(_) => Reason::ConnectFailed,
+        if matches!(failure, ConnectFailure::Refused) {
+            // A full queue means that the node hears of refusals already.
+            let _ = self.refused.try_send(name.clone());
         }
+        failure.reason()
     }
 
     /// What each service has to do.
@@ -279,23 +284,26 @@ impl Exchange<'_> {
         }
         let mut may_repeat = self.connection.reused && body.is_none() && is_idempotent(&head.method);
         let mut request = Request::from_parts(head, body.unwrap_or_else(empty));
-        let mut anew = 0;
+        let (mut anew, begun) = (0, self.backend.now());
         loop {
             let mut failure = match self.connection.exchange(request).await {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
             // What was not written at all may be sent again in any case, even when a fresh connection was closed at once.
-            let next = match failure.take_message() {
+            let unsent = failure.take_message();
+            let is_unsent = unsent.is_some();
+            let next = match unsent {
                 Some(unsent) if anew < ANEW_MAX => unsent,
-                None if std::mem::take(&mut may_repeat) => {
+                None if std::mem::take(&mut may_repeat) && self.backend.now().since(begun) < STALE_WITHIN => {
                     Request::from_parts(http1_head(&self.backend, self.outbound)?, empty())
                 }
                 Some(_) | None => return Err(failure.into_error().into()),
             };
             anew += 1;
             // The service closed the kept connection at the moment of its reuse: a fresh one tells the truth.
-            match self.backend.connect_anew().await? {
+            let fresh = self.backend.connect_anew().await;
+            match fresh.map_err(if is_unsent { Broken::Unwritten } else { Broken::Connect })? {
                 Connection::Http1(fresh) => self.connection = fresh,
                 Connection::Http2(_) => return Err(Broken::Unfit),
             }

@@ -113,6 +113,7 @@ impl Proxy {
         let body = (!recv.is_end_stream()).then(|| StreamBody::new(recv).boxed_unsync());
         match admitted.send(&Outbound { head, tunnel }, body).await {
             Ok(response) => response,
+            Err(Broken::Unwritten(failure)) => refusal(failure.reason()).into_response(false),
             Err(broken) => broken_answer(&broken).into_response(false),
         }
     }

@@ -200,8 +200,12 @@ impl Search<'_> {
         }
         tries.tried.push(Tried { worker, reason: failed.reason });
         let granted = tries.begun < MAX_ATTEMPTS && self.grants(failed.phase);
-        if !granted && (tries.running.is_empty() || !self.upload.is_whole()) {
-            return Err(self.refuse(failed.failure));
+        // The body may be with another attempt, which then is the one that decides.
+        let is_answering = |other: &Try<'_>| other.stage.step() == Step::Answering;
+        let is_lost = !self.upload.is_whole() && !tries.running.iter().any(is_answering);
+        if !granted && (tries.running.is_empty() || is_lost) {
+            let sent = tries.sent.take().filter(|_| failed.failure.retry);
+            return Err(self.refuse(sent.unwrap_or(failed.failure)));
         }
         if !failed.failure.retry {
             tries.sent = Some(failed.failure);

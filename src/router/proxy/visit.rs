@@ -75,7 +75,11 @@ impl Visit {
 
     /// The client takes bytes, or does not.
     pub(super) fn set_stuck(&self, stuck: bool) {
-        self.stuck.store(stuck, Ordering::Relaxed);
+        let was_stuck = self.stuck.swap(stuck, Ordering::Relaxed);
+        if was_stuck && !stuck {
+            // Whoever takes the rest of an answer slowly is not at rest.
+            self.rested.store(self.now(), Ordering::Relaxed);
+        }
     }
 
     /// Whether nothing of the last request can still be on its way.
@@ -103,8 +107,12 @@ impl Visit {
         self.flooded.notified().await;
     }
 
+    fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
     fn end(&self, is_whole: bool) {
-        let now = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let now = self.now();
         if !is_whole {
             self.given_up(now);
         }

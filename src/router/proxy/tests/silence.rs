@@ -233,3 +233,16 @@ async fn one_dead_address_holds_up_nobody_who_could_be_served() {
     assert_eq!(status(&alone), 503, "the truth, when there is nobody else: {alone}");
     assert!(header(&alone, "retry-after").is_some(), "{alone}");
 }
+
+#[tokio::test]
+async fn a_post_that_another_node_works_on_outlives_the_silent_one_that_was_asked_first() {
+    let ledger = Ledger::default();
+    let (first, second) =
+        (noting(&ledger, Duration::ZERO).await, noting(&ledger, Duration::from_secs(4)).await);
+    let (nodes, switch) = three(first, second).await;
+    switch.send_replace(false);
+    let answer = ask(nodes[0].ingress, "POST /api/service/s/slow", "", "a body").await;
+    assert_eq!((status(&answer), header(&answer, "x-mesh-retry")), (200, None), "{answer}");
+    assert_eq!(ledger.lock().unwrap().get("POST /slow"), Some(&1));
+    switch.send_replace(true);
+}
