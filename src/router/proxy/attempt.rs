@@ -144,7 +144,7 @@ impl<'a> Attempt<'a> {
         let Ok(body) = self.upload.body() else { return self.lose().await };
         self.stage.enter(Step::Answering);
         let body = body.filter(|body| !body.is_end_stream());
-        let response = admitted.send(&self.outbound, body).await.map_err(Failed::at_service)?;
+        let response = admitted.send(&self.outbound, body).await.map_err(|broken| Failed::at_service(&broken))?;
         Ok(Answer { response, load: None, place: None })
     }
 
@@ -289,11 +289,11 @@ impl Failed {
         Self { phase: Phase::Unsent, outcome: Outcome::ConnectFailed, ..Self::refused(reason) }
     }
 
-    fn at_service(broken: Broken) -> Self {
-        match broken {
-            Broken::Unwritten(failure) => Self::refused(failure.reason()),
-            other => Self::broken(&other),
+    fn at_service(broken: &Broken) -> Self {
+        if let Broken::Unwritten(failure) = broken {
+            return Self::refused(failure.reason());
         }
+        Self::broken(broken)
     }
 
     fn broken(broken: &Broken) -> Self {
