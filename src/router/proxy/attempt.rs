@@ -144,7 +144,8 @@ impl<'a> Attempt<'a> {
         let Ok(body) = self.upload.body() else { return self.lose().await };
         self.stage.enter(Step::Answering);
         let body = body.filter(|body| !body.is_end_stream());
-        let response = admitted.send(&self.outbound, body).await.map_err(|broken| Failed::at_service(&broken))?;
+        let response =
+            admitted.send(&self.outbound, body).await.map_err(|broken| Failed::at_service(&broken))?;
         Ok(Answer { response, load: None, place: None })
     }
 
