@@ -181,7 +181,7 @@ pub(super) async fn assemble(
         traffic: traffic(&proxy),
         addr: listeners.admin_addr(),
     };
-    let certificate = listeners.certificate();
+    let (certificate, edge_secrets) = (listeners.certificate(), listeners.edge_secrets());
     let ready = listeners.ready(base.identity.id(), transport.local_addr());
     listeners.serve(&proxy, admin, tasks, stop);
     tasks.spawn(load_task::run(base.machine, proxy.clone(), senders.results.clone()));
@@ -213,6 +213,7 @@ pub(super) async fn assemble(
         last_asked: 0,
         tracing,
         certificate,
+        edge_secrets,
         tasks: tasks.clone(),
         leaving: Leaving::No,
     };

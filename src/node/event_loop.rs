@@ -22,7 +22,7 @@ use crate::id::ServiceName;
 use crate::mesh::{Input, LocalChange, Mesh, RequestId};
 use crate::metrics::Metrics;
 use crate::probe::checker::Checker;
-use crate::router::proxy::{Proxy, Tracing};
+use crate::router::proxy::{EdgeSecrets, Proxy, Tracing};
 use crate::summary::StoreCall;
 use crate::transport::{Hint, Keyring, LinkRequest, Received, Transport};
 
@@ -102,6 +102,7 @@ pub(super) struct Node {
     pub(super) last_asked: u64,
     pub(super) tracing: Option<Tracing>,
     pub(super) certificate: Option<Arc<Certificate>>,
+    pub(super) edge_secrets: Option<EdgeSecrets>,
     pub(super) tasks: TaskTracker,
     pub(super) leaving: Leaving,
 }

@@ -63,6 +63,11 @@ impl Listeners {
         self.admin_addr
     }
 
+    /// What edges sign with, shared with the listener.
+    pub(super) fn edge_secrets(&self) -> Option<EdgeSecrets> {
+        self.edge.as_ref().map(|(_, secrets)| secrets.clone())
+    }
+
     pub(super) fn certificate(&self) -> Option<Arc<Certificate>> {
         self.certificate.clone()
     }

@@ -139,6 +139,7 @@ pub async fn run(
                 }
                 node.reload_cluster_keys();
                 node.reload_certificate();
+                node.reload_edge_secrets();
             }
         }
     }

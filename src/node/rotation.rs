@@ -1,4 +1,4 @@
-//! The rotation of the cluster's keys while the node runs.
+//! The rotation of the cluster's keys, and of the edges' secrets, while the node runs.
 
 use super::event_loop::Node;
 use crate::transport::Keyring;
@@ -10,6 +10,19 @@ impl Node {
             Ok(keyring) if keyring == self.keyring => {}
             Ok(keyring) => self.rotate(keyring),
             Err(error) => tracing::error!(%error, "the cluster's keys were not read again"),
+        }
+    }
+
+    /// Reads the secrets of edges again and takes them over; with an error, those that it has stay.
+    pub(super) fn reload_edge_secrets(&self) {
+        let (Some(secrets), Some(edge)) = (&self.edge_secrets, &self.config.edge) else { return };
+        let read = tokio::task::block_in_place(|| std::fs::read_to_string(&edge.secret_file));
+        let replaced = read
+            .map_err(|error| error.to_string())
+            .and_then(|text| secrets.replace(&text).map_err(|error| error.to_string()));
+        match replaced {
+            Ok(kids) => tracing::info!(kids = kids.join(" "), "edge secrets reloaded"),
+            Err(error) => tracing::error!(error, "the secrets of edges were not reloaded"),
         }
     }
 

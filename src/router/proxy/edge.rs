@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -30,7 +31,7 @@ const MIN_SECRET_LEN: usize = 16;
 /// The secrets that edges sign with, and the nonces that were used. Cloning shares them.
 #[derive(Clone)]
 pub struct EdgeSecrets {
-    keys: Arc<BTreeMap<String, hmac::Key>>,
+    keys: Arc<ArcSwap<BTreeMap<String, hmac::Key>>>,
     seen: Arc<Mutex<Nonces>>,
 }
 
@@ -61,27 +62,16 @@ pub enum InvalidEdgeSecrets {
 impl EdgeSecrets {
     /// Reads secrets, one `kid:base64` a line; blank lines and those that start with `#` are skipped.
     pub fn parse(text: &str) -> Result<Self, InvalidEdgeSecrets> {
-        let mut keys = BTreeMap::new();
-        let lines = text.lines().map(str::trim).enumerate();
-        for (index, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
-            let invalid = || InvalidEdgeSecrets::Line { line: index + 1 };
-            let (kid, secret) = line.split_once(':').ok_or_else(invalid)?;
-            let named = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-            if kid.is_empty() || kid.len() > 64 || !kid.bytes().all(named) {
-                return Err(invalid());
-            }
-            let secret = STANDARD.decode(secret.trim()).map_err(|_| invalid())?;
-            if secret.len() < MIN_SECRET_LEN {
-                return Err(invalid());
-            }
-            if keys.insert(kid.to_owned(), hmac::Key::new(hmac::HMAC_SHA256, &secret)).is_some() {
-                return Err(InvalidEdgeSecrets::Repeated { line: index + 1, kid: kid.to_owned() });
-            }
-        }
-        if keys.is_empty() {
-            return Err(InvalidEdgeSecrets::Empty);
-        }
-        Ok(Self { keys: Arc::new(keys), seen: Arc::default() })
+        Ok(Self { keys: Arc::new(ArcSwap::from_pointee(keys(text)?)), seen: Arc::default() })
+    }
+
+    /// Takes over other secrets, which hold from the next request on. Nonces that were used stay used. Returns the key
+    /// ids that hold now.
+    pub fn replace(&self, text: &str) -> Result<Vec<String>, InvalidEdgeSecrets> {
+        let keys = keys(text)?;
+        let kids = keys.keys().cloned().collect();
+        self.keys.store(Arc::new(keys));
+        Ok(kids)
     }
 
     /// Checks the signature of a request, and returns the address of the client for which the edge asks.
@@ -92,7 +82,8 @@ impl EdgeSecrets {
         unix_now: u64,
     ) -> Result<IpAddr, Failure> {
         let claim = Claim::of(request.headers()).ok_or_else(unsigned)?;
-        let key = self.keys.get(claim.kid).ok_or_else(unsigned)?;
+        let keys = self.keys.load();
+        let key = keys.get(claim.kid).ok_or_else(unsigned)?;
         let signature = unhex(claim.sig).ok_or_else(unsigned)?;
         let message = message(request, host, &claim).ok_or_else(unsigned)?;
         hmac::verify(key, message.as_bytes(), &signature).map_err(|_| unsigned())?;
@@ -109,8 +100,33 @@ impl EdgeSecrets {
 
 impl fmt::Debug for EdgeSecrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EdgeSecrets").field("kids", &self.keys.keys()).finish_non_exhaustive()
+        f.debug_struct("EdgeSecrets").field("kids", &self.keys.load().keys()).finish_non_exhaustive()
     }
+}
+
+/// The secrets in a file, by key id.
+fn keys(text: &str) -> Result<BTreeMap<String, hmac::Key>, InvalidEdgeSecrets> {
+    let mut keys = BTreeMap::new();
+    let lines = text.lines().map(str::trim).enumerate();
+    for (index, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+        let invalid = || InvalidEdgeSecrets::Line { line: index + 1 };
+        let (kid, secret) = line.split_once(':').ok_or_else(invalid)?;
+        let named = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if kid.is_empty() || kid.len() > 64 || !kid.bytes().all(named) {
+            return Err(invalid());
+        }
+        let secret = STANDARD.decode(secret.trim()).map_err(|_| invalid())?;
+        if secret.len() < MIN_SECRET_LEN {
+            return Err(invalid());
+        }
+        if keys.insert(kid.to_owned(), hmac::Key::new(hmac::HMAC_SHA256, &secret)).is_some() {
+            return Err(InvalidEdgeSecrets::Repeated { line: index + 1, kid: kid.to_owned() });
+        }
+    }
+    if keys.is_empty() {
+        return Err(InvalidEdgeSecrets::Empty);
+    }
+    Ok(keys)
 }
 
 fn unsigned() -> Failure {

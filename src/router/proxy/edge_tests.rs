@@ -109,3 +109,15 @@ fn a_bad_file_of_secrets_names_the_line() {
     let twice = "a:MDEyMzQ1Njc4OWFiY2RlZg==\na:ZmVkY2JhOTg3NjU0MzIxMA==";
     assert_eq!(line(twice), InvalidEdgeSecrets::Repeated { line: 2, kid: "a".to_owned() });
 }
+
+#[test]
+fn other_secrets_hold_at_once_and_broken_ones_change_nothing() {
+    let secrets = secrets();
+    secrets.replace("k1:broken").unwrap_err();
+    assert!(secrets.verify(&signed(NOW, "n1", |_| {}), "host.example", NOW).is_ok());
+    assert_eq!(secrets.replace("k2:ZmVkY2JhOTg3NjU0MzIxMA==").unwrap(), ["k2"]);
+    assert_eq!(reason(secrets.verify(&signed(NOW, "n2", |_| {}), "host.example", NOW)), "edge_signature");
+    secrets.replace("k1:MDEyMzQ1Njc4OWFiY2RlZg==").unwrap();
+    assert!(secrets.verify(&signed(NOW, "n2", |_| {}), "host.example", NOW).is_ok());
+    assert_eq!(reason(secrets.verify(&signed(NOW, "n1", |_| {}), "host.example", NOW)), "edge_signature");
+}
