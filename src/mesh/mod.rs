@@ -174,6 +174,11 @@ impl Mesh {
         Ok(mesh)
     }
 
+    /// Whether this process gave way to another one with the same key, and takes part in nothing any more.
+    pub const fn is_quarantined(&self) -> bool {
+        self.quarantined
+    }
+
     /// Something happened. Bad input becomes an [`Event::Refused`].
     pub fn handle(&mut self, input: Input, now: Instant) {
         if self.quarantined {

@@ -296,7 +296,8 @@ impl Node {
 
     /// The mesh knows this node at `known`: its disk was lost or is old.
     pub(super) fn raise_epoch(&mut self, known: u64) {
-        if known < self.epoch {
+        // One that gave way to a copy of itself must not outbid it again.
+        if known < self.epoch || self.mesh.is_quarantined() {
             return;
         }
         if known > unix_now().saturating_add(MAX_EPOCH_AHEAD).as_secs() {

@@ -33,6 +33,8 @@ fn two_clones_that_boot_in_the_same_second_are_found_and_one_goes_on() {
         cluster.run(SECOND * 20);
         assert_eq!(told(&cluster), (vec![silent], vec![going_on]), "both say so");
         assert!(cluster.view(going_on).ready && !cluster.view(silent).ready);
+        let quarantined = |node| cluster.nodes[&node].mesh.is_quarantined();
+        assert!(quarantined(silent) && !quarantined(going_on));
         let at = cluster.view(going_on).member(&id(3)).unwrap().addr;
         for observer in 0..3 {
             let member = cluster.sees(observer, 3).unwrap();
