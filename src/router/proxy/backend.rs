@@ -6,6 +6,7 @@ use bytes::Bytes;
 use h2::client::SendRequest as H2Sender;
 use http::Uri;
 use http::uri::Authority;
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::dial::{ConnectFailure, Connection, Dialler};
@@ -22,6 +23,9 @@ const IDLE_FOR: Duration = Duration::from_secs(3);
 
 /// Unused connections kept for one service.
 const IDLE_MAX: usize = 256;
+
+/// Connections that are dialled at the same time.
+const DIALS: usize = 32;
 
 /// How long a connection may need to become reusable after an answer ended.
 const SETTLES_WITHIN: Duration = Duration::from_millis(250);
@@ -43,6 +47,8 @@ pub(super) struct Backend {
     dialler: Dialler,
     clock: Clock,
     kept: Mutex<Kept>,
+    /// Turns to dial: one where all share a connection.
+    dials: Semaphore,
 }
 
 /// Connections between two requests.
@@ -81,6 +87,7 @@ impl Backend {
             dialler,
             clock,
             kept: Mutex::default(),
+            dials: Semaphore::new(if config.protocol == Protocol::H2c { 1 } else { DIALS }),
         })
     }
 
@@ -110,8 +117,28 @@ impl Backend {
         }
         match self.take_idle() {
             Some(connection) => Ok(Connection::Http1(connection)),
-            None => self.connect_anew().await,
+            None => Box::pin(self.connect_in_turn()).await,
         }
+    }
+
+    /// A new connection, unless one is there when it is this request's turn to dial: a burst of dials would overflow the
+    /// service's backlog, and what overflows it comes only with the next SYN, a second later.
+    async fn connect_in_turn(&self) -> Result<Connection, ConnectFailure> {
+        let dialled = async {
+            let _turn = self.dials.acquire().await;
+            if let Some(sender) = self.shared_sender().await {
+                return Ok(Connection::Http2(sender));
+            }
+            match self.take_idle() {
+                Some(connection) => Ok(Connection::Http1(connection)),
+                None => self.connect_anew().await,
+            }
+        };
+        let limit = self.config.timeouts.connect;
+        if limit.is_zero() {
+            return dialled.await;
+        }
+        timeout(limit, dialled).await.unwrap_or(Err(ConnectFailure::TimedOut))
     }
 
     /// A new connection.

@@ -155,10 +155,16 @@ async fn a_service_that_does_not_read_holds_back_the_client() {
 
 /// A service that speaks HTTP/2, and echoes bodies and trailers.
 async fn h2c_echo() -> SocketAddr {
+    counted_h2c_echo(Arc::default()).await
+}
+
+/// The same, which counts the connections that it accepts.
+async fn counted_h2c_echo(connections: Arc<AtomicUsize>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            connections.fetch_add(1, Ordering::SeqCst);
             let service = service_fn(|request: Request<Incoming>| async {
                 let mut response = Response::new(request.into_body());
                 response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
@@ -171,6 +177,20 @@ async fn h2c_echo() -> SocketAddr {
         }
     });
     addr
+}
+
+#[tokio::test]
+async fn a_burst_at_an_h2c_service_shares_one_connection() {
+    let connections = Arc::<AtomicUsize>::default();
+    let mut config = service("rpc", counted_h2c_echo(connections.clone()).await);
+    config.protocol = Protocol::H2c;
+    let nodes = mesh(vec![vec![config]]).await;
+    let ingress = nodes[0].ingress;
+    let burst = (0..50).map(|_| ask(ingress, "POST /api/service/rpc/", "", "x"));
+    for answer in futures_util::future::join_all(burst).await {
+        assert_eq!(status(&answer), 200, "{answer}");
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
