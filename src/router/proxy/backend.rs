@@ -9,7 +9,7 @@ use http::uri::Authority;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::dial::{ConnectFailure, Connection, Dialler};
+use super::dial::{ConnectFailure, Connection, Dialler, within};
 use super::http1::Http1;
 use super::slots::{Slot, Slots};
 use crate::clock::Clock;
@@ -134,11 +134,7 @@ impl Backend {
                 None => self.connect_anew().await,
             }
         };
-        let limit = self.config.timeouts.connect;
-        if limit.is_zero() {
-            return dialled.await;
-        }
-        timeout(limit, dialled).await.unwrap_or(Err(ConnectFailure::TimedOut))
+        within(self.config.timeouts.connect, dialled).await
     }
 
     /// A new connection.

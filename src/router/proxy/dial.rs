@@ -81,11 +81,7 @@ impl Dialler {
         h2c: bool,
         limit: Duration,
     ) -> Result<Connection, ConnectFailure> {
-        let dialled = self.connect(origin.clone(), h2c);
-        if limit.is_zero() {
-            return dialled.await;
-        }
-        timeout(limit, dialled).await.unwrap_or(Err(ConnectFailure::TimedOut))
+        within(limit, self.connect(origin.clone(), h2c)).await
     }
 
     async fn connect(&self, origin: Uri, h2c: bool) -> Result<Connection, ConnectFailure> {
@@ -107,6 +103,17 @@ impl Dialler {
         });
         Ok(Connection::Http2(sender))
     }
+}
+
+/// Does `work`, within `limit` unless that is zero.
+pub(super) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, ConnectFailure>>,
+) -> Result<T, ConnectFailure> {
+    if limit.is_zero() {
+        return work.await;
+    }
+    timeout(limit, work).await.unwrap_or(Err(ConnectFailure::TimedOut))
 }
 
 impl std::fmt::Debug for Dialler {
