@@ -63,6 +63,7 @@ fn config() -> PolicyConfig {
         alone_ok: true,
         record: None,
         seed: [1; 32],
+        rules: Rules::default(),
     }
 }
 
