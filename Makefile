@@ -5,7 +5,7 @@
 CARGO ?= cargo
 .DEFAULT_GOAL := help
 
-.PHONY: help test check format lint core unit clients sim doc deny dev bench bench-membership bench-proxy bench-sim bench-sim-long figures calm
+.PHONY: help test check format lint core unit clients sim doc deny dev bench bench-membership bench-proxy bench-sim bench-sim-long figures calm budget-check bench-budget
 
 help: ## Lists the targets.
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,13 +36,19 @@ clients: ## Real clients (curl, grpcio, websockets, h2load) and backends (nginx,
 	tests/clients/install
 	$(or $(CARGO_TARGET_DIR),target)/clients-venv/bin/pytest tests/clients $(ARGS)
 
-sim: calm ## The simulator and its scenarios: the core in virtual time.
+sim: calm budget-check ## The simulator and its scenarios: the core in virtual time.
 	$(CARGO) test --locked -p meshsim
 
 # 1,000 node-hours in all; optimised, or it would take half an hour.
 calm: ## Nobody who lives is held dead, though 5, 10 and 25 % of the datagrams are lost.
 	$(CARGO) run --locked --release -p meshsim -- measure calm --nodes 100 --loss 0.05,0.1,0.25 \
 		--mode witness --node-hours 334 --strict
+
+# Half a minute of optimised simulation; all of it, with the ablation, is bench-budget.
+BUDGET = $(CARGO) run --locked --release -p meshsim -- budget
+
+budget-check: ## The summary is written at most 30 times a day, whatever fails: every scenario, two seeds, the most stale store.
+	$(BUDGET) --seeds 2 --staleness 180 --full-mesh 3 --strict
 
 doc: ## The API documentation, with warnings denied.
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
@@ -69,6 +75,12 @@ bench-sim: ## The simulated figures, with goal and floor, each also with the ear
 
 bench-sim-long: ## The same with 100,000 node-hours for each share of losses; a night.
 	$(CARGO) run --locked --release -p meshsim -- bench --long
+
+bench-budget: ## The budget's figures: 20 seeds of three days, 90 days, a staler store, and each rule left out; about 40 minutes.
+	$(BUDGET) --seeds 20 --staleness 0,90,180 --full-mesh 3,10 --strict
+	$(BUDGET) --seeds 2 --days 90 --staleness 180 --scenario quiet1,quiet3,quiet10,quiet100,churny3,churny10,churny100 --strict
+	$(BUDGET) --seeds 20 --staleness 600
+	$(BUDGET) --seeds 4 --staleness 180 --ablation
 
 MEASURE = target/release/meshsim measure
 FIGURES = docs/figures

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use meshnode::time::{Duration, Instant};
 
 use super::ablation::{self, Worst};
+use super::full_mesh::{self, Comparison};
 use super::report::{self, Group};
 use super::scenarios::{self, Scenario};
 use super::setting::{Rule, Setting};
@@ -40,6 +41,9 @@ pub struct BudgetArgs {
     /// Leave out each rule in turn, and show the scenario in which that costs most.
     #[arg(long, conflicts_with_all = ["without", "strict", "trace"])]
     ablation: bool,
+    /// Play quiet days in the full mesh, too, with so many nodes (3 or 10), and compare; several with commas.
+    #[arg(long, value_delimiter = ',', value_name = "NODES", value_parser = ["3", "10"])]
+    full_mesh: Vec<String>,
     /// Fail (exit code 17) when a promise is broken.
     #[arg(long)]
     strict: bool,
@@ -77,6 +81,14 @@ impl BudgetArgs {
             }
         }
         write!(out, "{}", aligned(&rows))?;
+        let compared = self.compare();
+        if !compared.is_empty() {
+            let rows = compared.iter().map(Comparison::row);
+            let rows: Vec<_> =
+                std::iter::once(full_mesh::HEADER.map(str::to_owned).to_vec()).chain(rows).collect();
+            write!(out, "{}", aligned(&rows))?;
+        }
+        broken.extend(compared.iter().filter_map(Comparison::check).map(|breach| breach.to_string()));
         for breach in &broken {
             writeln!(out, "{breach}")?;
         }
@@ -86,6 +98,27 @@ impl BudgetArgs {
             }
             _ => Ok(()),
         })
+    }
+
+    /// The full mesh beside the oracle's. A store without staleness is a file there, which has no budget.
+    fn compare(&self) -> Vec<Comparison> {
+        let nodes = self.full_mesh.iter().filter_map(|nodes| nodes.parse().ok());
+        let settings: Vec<Setting> = self
+            .staleness
+            .iter()
+            .filter(|staleness| **staleness > 0)
+            .map(|staleness| Setting {
+                seed: self.seed,
+                staleness: Duration::from_secs(*staleness),
+                days: 2,
+                without: BTreeSet::new(),
+            })
+            .collect();
+        let planned: Vec<(usize, &Setting)> =
+            nodes.flat_map(|nodes| settings.iter().map(move |setting| (nodes, setting))).collect();
+        let compared =
+            jobs::run(&planned, self.threads, |(nodes, setting)| full_mesh::compare(*nodes, setting));
+        compared.into_iter().flatten().collect()
     }
 
     fn chosen(&self) -> io::Result<Vec<Scenario>> {

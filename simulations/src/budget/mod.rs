@@ -10,6 +10,7 @@ mod command;
 mod edge;
 mod faults;
 mod figures;
+mod full_mesh;
 mod kv;
 mod membership;
 mod node;
