@@ -14,20 +14,16 @@ export async function ask(visit: Visit, node: string, stop = new AbortController
   visit.asked.add(node);
   const cancel = world.after(PATIENCE, () => stop.abort());
   try {
-    const text = await summaryOf(visit, node, stop.signal);
-    const summary = text === undefined ? undefined : parseSummary(text, env.CLUSTER);
-    if (!summary) {
-      visit.fails(node);
-      return false;
-    }
-    visit.answers(node);
+    const summary = parseSummary((await summaryOf(visit, node, stop.signal)) ?? "", env.CLUSTER);
+    visit.note(node, summary !== undefined);
+    if (!summary) return false;
     if (nodes.isForeign(summary)) await readStore(visit);
     nodes.adoptLive(summary);
     nodes.refreshedAt = world.now();
     return !nodes.isForeign(summary);
   } catch {
     // Whoever stops early has found another node, and this one did nothing wrong.
-    if (stop.signal.reason !== FOUND) visit.fails(node);
+    if (stop.signal.reason !== FOUND) visit.note(node, false);
     return false;
   } finally {
     cancel();
@@ -39,12 +35,7 @@ export const FOUND = "another node answered";
 
 async function summaryOf(visit: Visit, node: string, signal: AbortSignal): Promise<string | undefined> {
   const get = () => visit.send(node, "/.mesh/summary", { method: "GET", headers: new Headers(), signal });
-  let response = await get();
-  if (visit.refusal(response) === "edge_clock") {
-    giveUp(response);
-    response = await get();
-    visit.refusal(response);
-  }
+  const response = await visit.inTime(get);
   if (response.status === 200) return bounded(response);
   giveUp(response);
   return undefined;

@@ -25,7 +25,7 @@ export async function attempt(
   for (let asked = 0; asked < QUESTIONS; asked++) {
     const outcome = await within(visit.world, answer, Math.min(SILENCE * 2 ** asked, LONGEST_SILENCE));
     if (outcome) return outcome;
-    if (!visit.maySpare) break;
+    if (!visit.canSpare) break;
     const question = new AbortController();
     const first = await Promise.race([answer, lives(visit, node, question)]);
     question.abort();

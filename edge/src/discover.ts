@@ -8,7 +8,7 @@ const WAVE = 6;
 const SILENCE = 350;
 
 /** The most nodes that are asked for one request. */
-const MAX_ASKED = 40;
+export const MAX_ASKED = 40;
 
 /** Asks nodes for their summary, in their order; the first that answers well, or nothing when none does. */
 export function discover(visit: Visit, nodes: string[]): Promise<string | undefined> {

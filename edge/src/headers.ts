@@ -3,7 +3,7 @@ const OF_HOP =
   /^(connection|keep-alive|proxy-(connection|authenticate|authorization)|te|trailer|transfer-encoding|upgrade|http2-settings)$/;
 
 /** Nominating these would let a client strip what others decide by. */
-const PROTECTED = /^(x-mesh-.*|host|authorization|content-length)$/;
+const PROTECTED = /^(x-mesh-.*|host|authorization|content-length)$/i;
 
 /** What a client may not say, and what the runtime says itself. */
 const CLAIMS =
@@ -22,12 +22,11 @@ export function towardsNode(request: Request, url: URL, ip: string): Headers {
 }
 
 /** The answer of a node, as the client gets it. */
-export function towardsClient(response: Response, node: string, url: URL, tries: number): Response {
+export function towardsClient(response: Response, node: string, url: URL): Response {
   const answer = new Response(response.body, response);
   strip(answer.headers);
   const location = answer.headers.get("location");
   if (location) answer.headers.set("location", atEdge(location, node, url));
-  answer.headers.set("x-mesh-tries", String(tries));
   return answer;
 }
 
@@ -45,10 +44,8 @@ export function clientAddress(request: Request): string {
 }
 
 function strip(headers: Headers): void {
-  const nominated = (headers.get("connection") ?? "").toLowerCase().split(",");
-  for (const name of nominated.map((name) => name.trim())) {
-    if (/^[\w!#$%&'*+.^`|~-]+$/.test(name) && !PROTECTED.test(name)) headers.delete(name);
-  }
+  const nominated = headers.get("connection")?.match(/[\w!#$%&'*+.^`|~-]+/g) ?? [];
+  for (const name of nominated) if (!PROTECTED.test(name)) headers.delete(name);
   for (const name of [...headers.keys()]) if (OF_HOP.test(name)) headers.delete(name);
 }
 

@@ -16,26 +16,28 @@ export class Nodes {
   live: Summary | undefined;
   /** What the store said last. */
   stored: Summary | undefined;
-  /** When the store was asked last, and whether that goes on; times are Unix milliseconds. */
-  storeAskedAt = Number.NEGATIVE_INFINITY;
-  storePending = false;
+  /** When the store was asked last, in Unix milliseconds as all times here; and whether that goes on. */
+  readAt = 0;
+  isReading = false;
   /** When a live node was asked last. */
-  refreshedAt = Number.NEGATIVE_INFINITY;
+  refreshedAt = 0;
   /** How far the clock of the nodes is ahead, in milliseconds. */
   clockOffset = 0;
 
   #failedAt = new Map<string, number>();
   #answeredAt = new Map<string, number>();
 
-  /** The known nodes, in the order in which to try them. Fresh ones come first when `preferFresh`. */
+  /** The known nodes, in the order in which to try them; fresh ones first when `preferFresh`. */
   order(world: World, seeds: string[], preferFresh = false): string[] {
     const now = world.now();
     const ranks = new Map<string, number>();
     const add = (entries: Entry[], rank: number) => {
       for (const { url, unseen } of entries) {
         if (ranks.has(url)) continue;
-        const first = preferFresh && this.isFresh(url, now) ? -10 : 0;
-        ranks.set(url, rank + (unseen ? 1 : 0) + (this.#isWithin(this.#failedAt, url, now, PENALTY) ? 10 : first));
+        const fresh = preferFresh && this.isFresh(url, now) ? 10 : 0;
+        const penalty = now - (this.#failedAt.get(url) ?? 0) < PENALTY ? 10 : 0;
+        // The fraction shuffles those of one rank.
+        ranks.set(url, rank + Number(unseen) + penalty - fresh + world.random());
       }
     };
     add(this.live?.entries ?? [], 0);
@@ -44,25 +46,20 @@ export class Nodes {
       seeds.map((url) => ({ url, unseen: false })),
       4,
     );
-    const shuffled = [...ranks].map(([url, rank]) => ({ url, rank, dice: world.random() }));
-    return shuffled.sort((a, b) => a.rank - b.rank || a.dice - b.dice).map(({ url }) => url);
+    return [...ranks].sort(([, a], [, b]) => a - b).map(([url]) => url);
   }
 
   /** Whether the node answered of late, and has not failed since. */
   isFresh(url: string | undefined, now: number): boolean {
-    return url !== undefined && this.#isWithin(this.#answeredAt, url, now, FRESH);
+    return now - (this.#answeredAt.get(url ?? "") ?? 0) < FRESH;
   }
 
-  /** The node answered. */
-  answered(url: string, now: number): void {
-    this.#failedAt.delete(url);
-    remember(this.#answeredAt, url, now);
-  }
-
-  /** The node failed. */
-  failed(url: string, now: number): void {
-    this.#answeredAt.delete(url);
-    remember(this.#failedAt, url, now);
+  /** Notes that a node answered, or failed. */
+  note(url: string, didAnswer: boolean, now: number): void {
+    const [times, others] = didAnswer ? [this.#answeredAt, this.#failedAt] : [this.#failedAt, this.#answeredAt];
+    others.delete(url);
+    if (times.size >= MAX_REMEMBERED) times.clear();
+    times.set(url, now);
   }
 
   /** Whether a live answer speaks of another cluster than the store does. */
@@ -73,8 +70,9 @@ export class Nodes {
 
   /** Takes over what a live node said, unless it is of another cluster, or behind. */
   adoptLive(summary: Summary): void {
-    const behind = summary.clusterId === this.live?.clusterId && summary.term < (this.live?.term ?? 0);
-    if (!behind && !this.isForeign(summary)) this.live = summary;
+    const { live } = this;
+    const isBehind = live && summary.clusterId === live.clusterId && summary.term < live.term;
+    if (!isBehind && !this.isForeign(summary)) this.live = summary;
   }
 
   /** Takes over what the store said. */
@@ -82,18 +80,4 @@ export class Nodes {
     this.stored = summary;
     if (this.live && this.isForeign(this.live)) this.live = undefined;
   }
-
-  /** The services of which the last summary told. */
-  services(): string[] {
-    return (this.live ?? this.stored)?.services ?? [];
-  }
-
-  #isWithin(times: Map<string, number>, url: string, now: number, span: number): boolean {
-    return now - (times.get(url) ?? Number.NEGATIVE_INFINITY) < span;
-  }
-}
-
-function remember(times: Map<string, number>, url: string, now: number): void {
-  if (times.size >= MAX_REMEMBERED) times.clear();
-  times.set(url, now);
 }

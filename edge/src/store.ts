@@ -14,9 +14,9 @@ const GLANCE = 20;
 /** Reads the stored list, or waits for another request that does. */
 export async function readStore(visit: Visit): Promise<void> {
   const { world, nodes, env } = visit;
-  if (world.now() - nodes.storeAskedAt < APART) return awaitOther(visit);
-  nodes.storeAskedAt = world.now();
-  nodes.storePending = true;
+  if (world.now() - nodes.readAt < APART) return awaitOther(visit);
+  nodes.readAt = world.now();
+  nodes.isReading = true;
   const limit = pause(world, PATIENCE);
   try {
     const read = env.MESH.get(`mesh:v1:${env.CLUSTER}`, { type: "text", cacheTtl: 60 });
@@ -26,11 +26,11 @@ export async function readStore(visit: Visit): Promise<void> {
     console.warn("the store cannot be read", error);
   } finally {
     limit.cancel();
-    nodes.storePending = false;
+    nodes.isReading = false;
   }
 }
 
 /** Requests share no promise, and the other one may have been cancelled: so it looks, and not for ever. */
 async function awaitOther({ world, nodes }: Visit): Promise<void> {
-  while (nodes.storePending && world.now() - nodes.storeAskedAt < PATIENCE) await pause(world, GLANCE).over;
+  while (nodes.isReading && world.now() - nodes.readAt < PATIENCE) await pause(world, GLANCE).over;
 }

@@ -2,6 +2,7 @@ import { type Env, seeds } from "./config.ts";
 import { clientAddress } from "./headers.ts";
 import type { Nodes } from "./nodes.ts";
 import { signature } from "./signature.ts";
+import { type Refusal, refusal } from "./verdict.ts";
 import type { World } from "./world.ts";
 
 /** What the free plan allows a request to fetch, less what tries and a refresh may still need. */
@@ -19,11 +20,12 @@ export class Visit {
   readonly tried = new Set<string>();
   /** Nodes that were asked for a summary. */
   readonly asked = new Set<string>();
-  /** Nodes that failed in this visit. */
+  /** Nodes that failed. */
   readonly failed = new Set<string>();
   /** Why nodes refused the signature. */
   refused: Refusal | undefined;
-
+  /** A node was silent, so to look around is cheaper than to wait for the next one. */
+  wasSilent = false;
   #calls = 0;
 
   constructor(world: World, nodes: Nodes, env: Env, request: Request) {
@@ -35,7 +37,7 @@ export class Visit {
   }
 
   /** Whether the runtime still permits calls that could be done without. */
-  get maySpare(): boolean {
+  get canSpare(): boolean {
     return this.#calls < MAX_CALLS;
   }
 
@@ -45,25 +47,18 @@ export class Visit {
     target: string,
     init: RequestInit & { method: string; headers: Headers },
   ): Promise<Response> {
-    const secret = this.env.EDGE_SECRET;
-    const url = new URL(node + target);
-    if (secret) {
-      const t = Math.floor((this.world.now() + this.nodes.clockOffset) / 1000);
-      const header = (name: string) => init.headers.get(`x-mesh-${name}`) ?? "";
-      const signed = await signature(secret, [
-        String(t),
-        this.world.nonce(),
-        init.method,
-        url.href.slice(url.origin.length),
-        url.host,
-        this.ip,
-        header("service"),
-        header("version"),
-        header("worker"),
-      ]);
-      init.headers.set("x-mesh-edge", signed);
+    const { env, world, nodes, ip } = this;
+    const { method, headers } = init;
+    const { href, host, origin } = new URL(node + target);
+    if (env.EDGE_SECRET) {
+      const t = Math.floor((world.now() + nodes.clockOffset) / 1000);
+      const [service, version, worker] = ["service", "version", "worker"].map((name) => headers.get(`x-mesh-${name}`));
+      // What the runtime will send, which is not always what was written.
+      const sent = href.slice(origin.length);
+      const signed = [t, world.nonce(), method, sent, host, ip, service, version, worker] as const;
+      headers.set("x-mesh-edge", await signature(env.EDGE_SECRET, signed));
     }
-    return this.fetch(url.href, init);
+    return this.fetch(href, init);
   }
 
   /** Sends a request as it is. Redirects are the client's to follow; caches would tell neither versions nor nodes apart. */
@@ -72,32 +67,34 @@ export class Visit {
     return this.world.fetch(url, { ...init, redirect: "manual", cache: "no-store" });
   }
 
-  /** A node failed. */
-  fails(node: string): void {
-    this.failed.add(node);
-    this.nodes.failed(node, this.world.now());
+  /** Notes that a node answered, or failed. */
+  note(node: string, didAnswer: boolean): void {
+    if (!didAnswer) this.failed.add(node);
+    this.nodes.note(node, didAnswer, this.world.now());
   }
 
-  /** A node answered. */
-  answers(node: string): void {
-    this.nodes.answered(node, this.world.now());
+  /** Calls `send`, and once more when a node shows that the clock here is wrong. */
+  async inTime<T extends Response | string>(send: () => Promise<T>, mayRepeat = true): Promise<T> {
+    const outcome = await send();
+    if (this.#refusal(outcome) !== "edge_clock" || !mayRepeat) return outcome;
+    this.refused = undefined;
+    giveUp(outcome);
+    const again = await send();
+    this.#refusal(again);
+    return again;
   }
 
-  /** Whether the answer refuses the signature, and why. Learns the nodes' time from it. */
-  refusal(response: Response): Refusal | undefined {
-    const reason = response.headers.get("x-mesh-error");
-    if (response.status !== 403 || (reason !== "edge_clock" && reason !== "edge_signature")) return undefined;
-    const date = Date.parse(response.headers.get("date") ?? "");
-    if (reason === "edge_clock" && date) this.nodes.clockOffset = date - this.world.now();
+  #refusal(outcome: Response | string): Refusal | undefined {
+    const reason = refusal(outcome);
+    if (typeof outcome === "string" || !reason) return undefined;
+    const offset = Date.parse(outcome.headers.get("date") ?? "") - this.world.now();
+    if (reason === "edge_clock" && offset) this.nodes.clockOffset = offset;
     this.refused = reason;
     return reason;
   }
 }
 
-/** Why a node refuses a signature. */
-export type Refusal = "edge_clock" | "edge_signature";
-
 /** Closes an answer that nobody reads. */
-export function giveUp(response: Response): void {
-  response.body?.cancel().catch(() => {});
+export function giveUp(response: Response | string | undefined): void {
+  if (response instanceof Response) response.body?.cancel().catch(() => {});
 }

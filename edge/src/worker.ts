@@ -1,5 +1,5 @@
 import { refuseAdmin } from "./admin.ts";
-import { failure } from "./answers.ts";
+import { failure, onlyReading } from "./answers.ts";
 import type { Env } from "./config.ts";
 import { forward } from "./forward.ts";
 import { Nodes } from "./nodes.ts";
@@ -57,10 +57,8 @@ async function route(
   return forward(visit(), request, url, service);
 }
 
-function health(request: Request): Response {
-  if (request.method !== "GET" && request.method !== "HEAD") {
-    return failure(405, "method", "only GET and HEAD are served here");
-  }
+function health({ method }: Request): Response {
+  if (method !== "GET" && method !== "HEAD") return onlyReading();
   return Response.json({ status: "ok" }, { headers: { "cache-control": "no-store" } });
 }
 

@@ -12,20 +12,22 @@ const list = (seen: string[], unseen: string[] = [], more: Partial<Summary> = {}
   ...more,
 });
 
+const BEGIN = Date.UTC(2026, 10, 23);
+
 /** A world at this time, whose die shows these numbers in turn. */
 const at = (now: number, dice?: number[]) =>
-  ({ now: () => now, random: () => dice?.shift() ?? Math.random() }) as unknown as World;
+  ({ now: () => BEGIN + now, random: () => dice?.shift() ?? Math.random() }) as unknown as World;
 
 test("live ones come first, then unseen ones, then stored ones and seeds, and penalised ones last", () => {
   const nodes = new Nodes();
   nodes.adoptStored(list(["a", "e"], ["f"]));
   nodes.adoptLive(list(["a", "b", "c"], ["d"]));
-  nodes.failed("a", 1_000);
+  nodes.note("a", false, BEGIN + 1_000);
   const order = (now: number) => nodes.order(at(now), ["g", "b"]).join("");
   for (let i = 0; i < 20; i++) assert.match(order(10_999), /^(bc|cb)defga$/);
   assert.match(order(11_000), /^[abc]{3}defg$/, "after 10 s");
-  nodes.failed("a", 20_000);
-  nodes.answered("a", 20_001);
+  nodes.note("a", false, BEGIN + 20_000);
+  nodes.note("a", true, BEGIN + 20_001);
   assert.match(order(20_002), /^[abc]{3}defg$/, "after an answer");
 });
 
@@ -39,12 +41,12 @@ test("within a rank the order is random", () => {
 test("a node that answered of late is preferred where a guess would cost, and only there", () => {
   const nodes = new Nodes();
   nodes.adoptLive(list(["a", "b"], ["c"]));
-  nodes.answered("c", 1_000);
+  nodes.note("c", true, BEGIN + 1_000);
   assert.equal(nodes.order(at(5_999), [], true)[0], "c");
   assert.equal(nodes.order(at(5_999), [])[2], "c");
   assert.equal(nodes.order(at(6_000), [], true)[2], "c");
-  nodes.answered("a", 6_000);
-  nodes.failed("a", 6_001);
+  nodes.note("a", true, BEGIN + 6_000);
+  nodes.note("a", false, BEGIN + 6_001);
   assert.equal(nodes.order(at(6_002), [], true)[2], "a");
 });
 
@@ -66,7 +68,9 @@ test("a live list replaces the last one unless it is behind or of another cluste
 
 test("what is remembered of nodes is bounded", () => {
   const nodes = new Nodes();
-  for (let i = 0; i < 10_000; i++) nodes.failed(`n${i}`, 0);
+  for (let i = 0; i < 10_000; i++) nodes.note(`n${i}`, false, BEGIN + 0);
   nodes.adoptLive(list(["a", "n9999"]));
-  assert.deepEqual(nodes.order(at(1), []), ["a", "n9999"]);
+  assert.deepEqual(nodes.order(at(1, [0.9, 0.1]), []), ["a", "n9999"], "the last one is");
+  nodes.adoptLive(list(["a", "n0"]));
+  assert.deepEqual(nodes.order(at(1, [0.9, 0.1]), []), ["n0", "a"], "the first one is forgotten");
 });
