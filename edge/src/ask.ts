@@ -41,17 +41,14 @@ async function summaryOf(visit: Visit, node: string, signal: AbortSignal): Promi
   return undefined;
 }
 
-/** The text of an answer; nothing when it is too long. */
-async function bounded(response: Response): Promise<string | undefined> {
+/** The text of an answer; nothing when it is too long, or there is none. */
+async function bounded({ body }: Response): Promise<string | undefined> {
+  if (!body) return undefined;
   let text = "";
-  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
-  for (;;) {
-    const part = await reader?.read();
-    if (!part || part.done) return text;
-    text += part.value;
-    if (text.length > MAX_SUMMARY) {
-      await reader?.cancel();
-      return undefined;
-    }
+  for await (const part of body.pipeThrough(new TextDecoderStream())) {
+    text += part;
+    // To leave the loop closes the stream.
+    if (text.length > MAX_SUMMARY) return undefined;
   }
+  return text;
 }

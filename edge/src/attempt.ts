@@ -1,5 +1,5 @@
 import { giveUp, type Visit } from "./visit.ts";
-import { pause, type World } from "./world.ts";
+import { within } from "./world.ts";
 
 /** The first time of silence after which a node is asked whether it lives, and the longest, in milliseconds. */
 const SILENCE = 1_000;
@@ -20,16 +20,17 @@ export async function attempt(
   node: string,
   send: (signal: AbortSignal) => Promise<Response>,
 ): Promise<Outcome> {
+  const { world } = visit;
   const stop = new AbortController();
   const answer: Promise<Outcome> = send(stop.signal).catch(() => "lost");
-  for (let asked = 0; asked < QUESTIONS; asked++) {
-    const outcome = await within(visit.world, answer, Math.min(SILENCE * 2 ** asked, LONGEST_SILENCE));
+  for (let asked = 0; asked < QUESTIONS && visit.canSpare; asked++) {
+    const outcome = await within(world, Math.min(SILENCE * 2 ** asked, LONGEST_SILENCE), answer);
     if (outcome) return outcome;
-    if (!visit.canSpare) break;
     const question = new AbortController();
-    const first = await Promise.race([answer, lives(visit, node, question)]);
+    const health = lives(visit, node, question.signal);
+    const first = await within(world, PATIENCE, Promise.race([answer, health]));
     question.abort();
-    if (first === false) {
+    if (!first) {
       stop.abort();
       return "silent";
     }
@@ -39,25 +40,12 @@ export async function attempt(
 }
 
 /** Whether the node answers for itself. */
-async function lives(visit: Visit, node: string, stop: AbortController): Promise<boolean> {
-  const cancel = visit.world.after(PATIENCE, () => stop.abort());
+async function lives(visit: Visit, node: string, signal: AbortSignal): Promise<boolean> {
   try {
-    const response = await visit.fetch(`${node}/health`, { signal: stop.signal });
+    const response = await visit.fetch(`${node}/health`, { signal });
     giveUp(response);
     return response.status === 200 || response.status === 503;
   } catch {
     return false;
-  } finally {
-    cancel();
-  }
-}
-
-/** What a promise gives, if it does so in time. */
-async function within<T>(world: World, promise: Promise<T>, ms: number): Promise<T | undefined> {
-  const limit = pause(world, ms);
-  try {
-    return await Promise.race([promise, limit.over]);
-  } finally {
-    limit.cancel();
   }
 }

@@ -1,11 +1,12 @@
+import { seeds } from "./config.ts";
 import { discover, MAX_ASKED } from "./discover.ts";
 import { readStore } from "./store.ts";
 import type { Visit } from "./visit.ts";
 
 /** The nodes to try, one after another; each is looked for only when it is wanted. */
 export async function* candidates(visit: Visit, isRepeatable: boolean): AsyncGenerator<string, void> {
-  const { nodes, world, seeds, asked, tried, failed } = visit;
-  const order = () => nodes.order(world, seeds, !isRepeatable);
+  const { nodes, world, env, asked, tried, failed } = visit;
+  const order = () => nodes.order(world, seeds(env), !isRepeatable);
   if (!nodes.live && !nodes.stored) await readStore(visit);
   let left = order();
   for (let hasReread = false; ; hasReread = true) {

@@ -18,9 +18,9 @@ export async function forward(visit: Visit, request: Request, url: URL, service:
   const { method } = request;
   const isStream = body instanceof ReadableStream;
   const isRepeatable = REPEATABLE.test(method) && !isStream;
-  const { tried, ip } = visit;
+  const { tried } = visit;
   const send = (node: string) => {
-    const headers = towardsNode(request, url, ip);
+    const headers = towardsNode(request, url);
     const target = url.href.slice(url.origin.length);
     return attempt(visit, node, (signal) => visit.send(node, target, { method, headers, body, signal }));
   };

@@ -1,20 +1,23 @@
 /** What concerns one connection only (RFC 9110, 7.6.1); trailers do not pass through a Worker. */
 const OF_HOP =
-  /^(connection|keep-alive|proxy-(connection|authenticate|authorization)|te|trailer|transfer-encoding|upgrade|http2-settings)$/;
+  /^(connection|keep-alive|proxy-(connection|auth.*)|te|trailer|transfer-encoding|upgrade|http2-settings)$/;
 
 /** Nominating these would let a client strip what others decide by. */
 const PROTECTED = /^(x-mesh-.*|host|authorization|content-length)$/i;
 
 /** What a client may not say, and what the runtime says itself. */
 const CLAIMS =
-  /^(x-mesh-(?!(service|version|worker|explain)$).*|forwarded|x-forwarded-.*|x-real-ip|cf-.*|true-client-ip|expect|host|content-length)$/;
+  /^(x-mesh-(?!(service|version|worker|explain)$).*|(x-)?forwarded(-.*)?|x-real-ip|cf-.*|true-client-ip|expect|host|content-length)$/;
+
+/** The address when there is no client, or none that is known. */
+export const NOBODY = "127.0.0.1";
 
 /** The headers of a client's request, as a node gets them. */
-export function towardsNode(request: Request, url: URL, ip: string): Headers {
+export function towardsNode(request: Request, url: URL): Headers {
   const headers = new Headers(request.headers);
   strip(headers);
   for (const name of [...headers.keys()]) if (CLAIMS.test(name)) headers.delete(name);
-  headers.set("x-forwarded-for", ip);
+  headers.set("x-forwarded-for", clientAddress(request));
   headers.set("x-forwarded-proto", url.protocol.slice(0, -1));
   headers.set("x-forwarded-host", url.host);
   if (isWebSocket(request)) headers.set("upgrade", "websocket");
@@ -38,9 +41,9 @@ function atEdge(location: string, node: string, url: URL): string {
 }
 
 /** The address of the client, which Cloudflare tells. */
-export function clientAddress(request: Request): string {
-  const ip = request.headers.get("cf-connecting-ip") ?? "";
-  return /^[\da-fA-F.:]+$/.test(ip) ? ip : "127.0.0.1";
+function clientAddress({ headers }: Request): string {
+  const ip = headers.get("cf-connecting-ip") ?? "";
+  return /^[\da-f.:]+$/i.test(ip) ? ip : NOBODY;
 }
 
 function strip(headers: Headers): void {

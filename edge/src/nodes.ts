@@ -28,24 +28,18 @@ export class Nodes {
   #answeredAt = new Map<string, number>();
 
   /** The known nodes, in the order in which to try them; fresh ones first when `preferFresh`. */
-  order(world: World, seeds: string[], preferFresh = false): string[] {
+  order(world: World, seeds: Entry[], preferFresh = false): string[] {
     const now = world.now();
     const ranks = new Map<string, number>();
-    const add = (entries: Entry[], rank: number) => {
+    for (const [rank, entries = []] of [this.live?.entries, this.stored?.entries, seeds].entries()) {
       for (const { url, unseen } of entries) {
         if (ranks.has(url)) continue;
         const fresh = preferFresh && this.isFresh(url, now) ? 10 : 0;
         const penalty = now - (this.#failedAt.get(url) ?? 0) < PENALTY ? 10 : 0;
         // The fraction shuffles those of one rank.
-        ranks.set(url, rank + Number(unseen) + penalty - fresh + world.random());
+        ranks.set(url, rank * 2 + Number(unseen) + penalty - fresh + world.random());
       }
-    };
-    add(this.live?.entries ?? [], 0);
-    add(this.stored?.entries ?? [], 2);
-    add(
-      seeds.map((url) => ({ url, unseen: false })),
-      4,
-    );
+    }
     return [...ranks].sort(([, a], [, b]) => a - b).map(([url]) => url);
   }
 

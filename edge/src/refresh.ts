@@ -1,4 +1,5 @@
 import { ask } from "./ask.ts";
+import { seeds } from "./config.ts";
 import type { Nodes } from "./nodes.ts";
 import type { Visit } from "./visit.ts";
 import type { World } from "./world.ts";
@@ -19,8 +20,8 @@ export function isDue(world: World, nodes: Nodes): boolean {
 
 /** Asks random nodes for the live list, until one answers. */
 export async function refresh(visit: Visit): Promise<void> {
-  const { world, nodes, seeds } = visit;
-  for (const node of nodes.order(world, seeds).slice(0, TRIES)) {
+  const { world, nodes, env } = visit;
+  for (const node of nodes.order(world, seeds(env)).slice(0, TRIES)) {
     if (await ask(visit, node)) return;
   }
 }

@@ -1,6 +1,6 @@
 import { parseSummary } from "./summary.ts";
 import type { Visit } from "./visit.ts";
-import { pause } from "./world.ts";
+import { within } from "./world.ts";
 
 /** The store is asked at most once in so many milliseconds. */
 const APART = 5_000;
@@ -12,25 +12,20 @@ const PATIENCE = 3_000;
 const GLANCE = 20;
 
 /** Reads the stored list, or waits for another request that does. */
-export async function readStore(visit: Visit): Promise<void> {
-  const { world, nodes, env } = visit;
-  if (world.now() - nodes.readAt < APART) return awaitOther(visit);
+export async function readStore({ world, nodes, env }: Visit): Promise<void> {
+  if (world.now() - nodes.readAt < APART) {
+    // Requests share no promise, and the other one may have been cancelled: so this one looks, and not for ever.
+    while (nodes.isReading && world.now() - nodes.readAt < PATIENCE) await within(world, GLANCE);
+    return;
+  }
   nodes.readAt = world.now();
   nodes.isReading = true;
-  const limit = pause(world, PATIENCE);
   try {
     const read = env.MESH.get(`mesh:v1:${env.CLUSTER}`, { type: "text", cacheTtl: 60 });
-    const summary = parseSummary((await Promise.race([read, limit.over])) ?? "", env.CLUSTER);
+    const summary = parseSummary((await within(world, PATIENCE, read)) ?? "", env.CLUSTER);
     if (summary) nodes.adoptStored(summary);
   } catch (error) {
     console.warn("the store cannot be read", error);
-  } finally {
-    limit.cancel();
-    nodes.isReading = false;
   }
-}
-
-/** Requests share no promise, and the other one may have been cancelled: so it looks, and not for ever. */
-async function awaitOther({ world, nodes }: Visit): Promise<void> {
-  while (nodes.isReading && world.now() - nodes.readAt < PATIENCE) await pause(world, GLANCE).over;
+  nodes.isReading = false;
 }

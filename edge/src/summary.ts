@@ -39,7 +39,8 @@ export function nodeUrl(text: unknown): string | undefined {
   return fits ? (url.origin + url.pathname).replace(/\/+$/, "") : undefined;
 }
 
-function entry(value: unknown): Entry[] {
+/** The entry, if requests can go to its URL. */
+export function entry(value: unknown): Entry[] {
   const { url, unseen_since } = object(value);
   const known = nodeUrl(url);
   return known === undefined ? [] : [{ url: known, unseen: unseen_since != null }];

@@ -22,8 +22,7 @@ const UNREACHED = [521, 523, 525, 526, 530];
 /** Why an answer refuses the signature, if it does. */
 export function refusal(outcome: Response | string): Refusal | undefined {
   if (typeof outcome === "string" || outcome.status !== 403) return undefined;
-  const reason = outcome.headers.get("x-mesh-error");
-  return reason === "edge_clock" || reason === "edge_signature" ? reason : undefined;
+  return /^edge_(clock|signature)$/.exec(outcome.headers.get("x-mesh-error") ?? "")?.[0] as Refusal | undefined;
 }
 
 /** Judges the outcome of a try. */

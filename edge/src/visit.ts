@@ -1,5 +1,5 @@
-import { type Env, seeds } from "./config.ts";
-import { clientAddress } from "./headers.ts";
+import type { Env } from "./config.ts";
+import { NOBODY } from "./headers.ts";
 import type { Nodes } from "./nodes.ts";
 import { signature } from "./signature.ts";
 import { type Refusal, refusal } from "./verdict.ts";
@@ -13,9 +13,6 @@ export class Visit {
   readonly world: World;
   readonly nodes: Nodes;
   readonly env: Env;
-  readonly seeds: string[];
-  /** The client's address. */
-  readonly ip: string;
   /** Nodes that got the request. */
   readonly tried = new Set<string>();
   /** Nodes that were asked for a summary. */
@@ -28,12 +25,10 @@ export class Visit {
   wasSilent = false;
   #calls = 0;
 
-  constructor(world: World, nodes: Nodes, env: Env, request: Request) {
+  constructor(world: World, nodes: Nodes, env: Env) {
     this.world = world;
     this.nodes = nodes;
     this.env = env;
-    this.seeds = seeds(env);
-    this.ip = clientAddress(request);
   }
 
   /** Whether the runtime still permits calls that could be done without. */
@@ -47,12 +42,13 @@ export class Visit {
     target: string,
     init: RequestInit & { method: string; headers: Headers },
   ): Promise<Response> {
-    const { env, world, nodes, ip } = this;
+    const { env, world, nodes } = this;
     const { method, headers } = init;
     const { href, host, origin } = new URL(node + target);
     if (env.EDGE_SECRET) {
       const t = Math.floor((world.now() + nodes.clockOffset) / 1000);
       const [service, version, worker] = ["service", "version", "worker"].map((name) => headers.get(`x-mesh-${name}`));
+      const ip = headers.get("x-forwarded-for") ?? NOBODY;
       // What the runtime will send, which is not always what was written.
       const sent = href.slice(origin.length);
       const signed = [t, world.nonce(), method, sent, host, ip, service, version, worker] as const;

@@ -52,7 +52,7 @@ async function route(
   if (env.EDGE_SECRET && !isSecret(env.EDGE_SECRET)) {
     return failure(503, "edge_signature", "EDGE_SECRET of this edge is not kid:base64");
   }
-  const visit = () => new Visit(world, nodes, env, request);
+  const visit = () => new Visit(world, nodes, env);
   if (isDue(world, nodes)) context.waitUntil(refresh(visit()));
   return forward(visit(), request, url, service);
 }

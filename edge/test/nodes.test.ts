@@ -23,7 +23,7 @@ test("live ones come first, then unseen ones, then stored ones and seeds, and pe
   nodes.adoptStored(list(["a", "e"], ["f"]));
   nodes.adoptLive(list(["a", "b", "c"], ["d"]));
   nodes.note("a", false, BEGIN + 1_000);
-  const order = (now: number) => nodes.order(at(now), ["g", "b"]).join("");
+  const order = (now: number) => nodes.order(at(now), list(["g", "b"]).entries).join("");
   for (let i = 0; i < 20; i++) assert.match(order(10_999), /^(bc|cb)defga$/);
   assert.match(order(11_000), /^[abc]{3}defg$/, "after 10 s");
   nodes.note("a", false, BEGIN + 20_000);
