@@ -1,11 +1,11 @@
-import { failure, onlyReading } from "./answers.ts";
+import { failure, notFound, onlyReading } from "./answers.ts";
 
 /** Why a request may not read the admin API; nothing when it may. */
 export async function refuseAdmin(request: Request, token: string | undefined): Promise<Response | undefined> {
-  if (!token) return failure(404, "not_found", "nothing is served at this path");
+  if (!token) return notFound();
   if (request.method !== "GET" && request.method !== "HEAD") return onlyReading();
-  const shown = /^bearer +(.*)$/i.exec(request.headers.get("authorization") ?? "")?.[1] ?? "";
-  if (await isSame(shown, token)) return undefined;
+  const shown = request.headers.get("authorization")?.replace(/^bearer +/i, "Bearer ") ?? "";
+  if (await isSame(shown, `Bearer ${token}`)) return undefined;
   const response = failure(401, "unauthorized", "this needs the admin token, as Authorization: Bearer");
   response.headers.set("www-authenticate", "Bearer");
   return response;

@@ -9,6 +9,11 @@ export function failure(status: number, reason: string, error: string, more: obj
   return Response.json({ error, reason, ...more }, { status, headers });
 }
 
+/** The answer where nothing is. */
+export function notFound(): Response {
+  return failure(404, "not_found", "nothing is served at this path");
+}
+
 /** The answer to whoever wants to change what can only be read. */
 export function onlyReading(): Response {
   const response = failure(405, "method", "only GET and HEAD are served here");

@@ -1,6 +1,7 @@
+import { giveUp, inTime, send } from "./send.ts";
 import { readStore } from "./store.ts";
 import { parseSummary } from "./summary.ts";
-import { giveUp, type Visit } from "./visit.ts";
+import { note, type Visit } from "./visit.ts";
 
 /** For how long a node may take to answer for its summary, in milliseconds. */
 const PATIENCE = 1_500;
@@ -10,20 +11,20 @@ const MAX_SUMMARY = 65_536;
 
 /** Asks a node for its summary. True when the node is of this cluster; its list is then adopted, unless it is behind. */
 export async function ask(visit: Visit, node: string, stop = new AbortController()): Promise<boolean> {
-  const { world, nodes, env } = visit;
+  const { nodes } = visit;
   visit.asked.add(node);
-  const cancel = world.after(PATIENCE, () => stop.abort());
+  const cancel = visit.after(PATIENCE, () => stop.abort());
   try {
-    const summary = parseSummary((await summaryOf(visit, node, stop.signal)) ?? "", env.CLUSTER);
-    visit.note(node, summary !== undefined);
+    const summary = parseSummary((await summaryOf(visit, node, stop.signal)) ?? "", visit.env.CLUSTER);
+    note(visit, node, summary !== undefined);
     if (!summary) return false;
     if (nodes.isForeign(summary)) await readStore(visit);
     nodes.adoptLive(summary);
-    nodes.refreshedAt = world.now();
+    nodes.refreshedAt = visit.now();
     return !nodes.isForeign(summary);
   } catch {
     // Whoever stops early has found another node, and this one did nothing wrong.
-    if (stop.signal.reason !== FOUND) visit.note(node, false);
+    if (stop.signal.reason !== FOUND) note(visit, node, false);
     return false;
   } finally {
     cancel();
@@ -34,8 +35,8 @@ export async function ask(visit: Visit, node: string, stop = new AbortController
 export const FOUND = "another node answered";
 
 async function summaryOf(visit: Visit, node: string, signal: AbortSignal): Promise<string | undefined> {
-  const get = () => visit.send(node, "/.mesh/summary", { method: "GET", headers: new Headers(), signal });
-  const response = await visit.inTime(get);
+  const get = () => send(visit, node, "/.mesh/summary", { method: "GET", headers: new Headers(), signal });
+  const response = await inTime(visit, get);
   if (response.status === 200) return bounded(response);
   giveUp(response);
   return undefined;

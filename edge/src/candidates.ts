@@ -5,8 +5,8 @@ import type { Visit } from "./visit.ts";
 
 /** The nodes to try, one after another; each is looked for only when it is wanted. */
 export async function* candidates(visit: Visit, isRepeatable: boolean): AsyncGenerator<string, void> {
-  const { nodes, world, env, asked, tried, failed } = visit;
-  const order = () => nodes.order(world, seeds(env), !isRepeatable);
+  const { nodes, asked, tried, failed } = visit;
+  const order = () => nodes.order(visit, seeds(visit.env), !isRepeatable);
   if (!nodes.live && !nodes.stored) await readStore(visit);
   let left = order();
   for (let hasReread = false; ; hasReread = true) {
@@ -24,7 +24,7 @@ export async function* candidates(visit: Visit, isRepeatable: boolean): AsyncGen
 }
 
 /** Whether to find out first who lives, because a guess could cost too much. */
-function mustDiscover({ nodes, world, failed, wasSilent }: Visit, left: string[], isRepeatable: boolean): boolean {
-  if (!nodes.live || wasSilent || failed.size > 1) return true;
-  return !isRepeatable && !nodes.isFresh(left[0], world.now());
+function mustDiscover({ nodes, now, failed, isWary }: Visit, left: string[], isRepeatable: boolean): boolean {
+  if (!nodes.live || isWary || failed.size > 1) return true;
+  return !isRepeatable && !nodes.isFresh(left[0], now());
 }

@@ -31,7 +31,7 @@ export function discover(visit: Visit, nodes: string[]): Promise<string | undefi
         if (holdsPlace) places += 1;
         holdsPlace = false;
       };
-      const cancel = visit.world.after(SILENCE, () => {
+      const cancel = visit.after(SILENCE, () => {
         leave();
         next();
       });

@@ -3,8 +3,9 @@ import { attempt } from "./attempt.ts";
 import { takeBody } from "./body.ts";
 import { candidates } from "./candidates.ts";
 import { towardsClient, towardsNode } from "./headers.ts";
+import { giveUp, inTime, send } from "./send.ts";
 import { verdict } from "./verdict.ts";
-import { giveUp, type Visit } from "./visit.ts";
+import { note, type Visit } from "./visit.ts";
 
 /** At how many nodes a request is tried. */
 const TRIES = 4;
@@ -19,20 +20,20 @@ export async function forward(visit: Visit, request: Request, url: URL, service:
   const isStream = body instanceof ReadableStream;
   const isRepeatable = REPEATABLE.test(method) && !isStream;
   const { tried } = visit;
-  const send = (node: string) => {
+  const attemptAt = (node: string) => {
     const headers = towardsNode(request, url);
     const target = url.href.slice(url.origin.length);
-    return attempt(visit, node, (signal) => visit.send(node, target, { method, headers, body, signal }));
+    return attempt(visit, node, (signal) => send(visit, node, target, { method, headers, body, signal }));
   };
 
   let mayBeStarted = false;
   let held: Response | undefined;
   for await (const node of candidates(visit, isRepeatable)) {
     tried.add(node);
-    const outcome = await visit.inTime(() => send(node), !isStream);
+    const outcome = await inTime(visit, () => attemptAt(node), !isStream);
     const judged = verdict(outcome);
     const isLost = judged === "lost" || judged === "silent";
-    visit.note(node, !isLost && judged !== "unreached");
+    note(visit, node, !isLost && judged !== "unreached");
     if (outcome instanceof Response && (judged === "final" || judged === "unstarted")) {
       giveUp(held);
       held = towardsClient(outcome, node, url);
@@ -41,7 +42,7 @@ export async function forward(visit: Visit, request: Request, url: URL, service:
     if (isLost) {
       if (!isRepeatable) return counted(judged === "silent" ? timeout() : broken(), visit);
       mayBeStarted = true;
-      visit.wasSilent ||= judged === "silent";
+      visit.isWary ||= judged === "silent";
     }
     if (isStream || tried.size >= TRIES) break;
   }

@@ -59,7 +59,7 @@ export class Nodes {
   /** Whether a live answer speaks of another cluster than the store does. */
   isForeign(summary: Summary): boolean {
     const known = this.stored?.clusterId;
-    return known !== undefined && summary.clusterId !== known;
+    return Boolean(known) && summary.clusterId !== known;
   }
 
   /** Takes over what a live node said, unless it is of another cluster, or behind. */

@@ -12,17 +12,18 @@ const PATIENCE = 3_000;
 const GLANCE = 20;
 
 /** Reads the stored list, or waits for another request that does. */
-export async function readStore({ world, nodes, env }: Visit): Promise<void> {
-  if (world.now() - nodes.readAt < APART) {
+export async function readStore(visit: Visit): Promise<void> {
+  const { nodes, env, now } = visit;
+  if (now() - nodes.readAt < APART) {
     // Requests share no promise, and the other one may have been cancelled: so this one looks, and not for ever.
-    while (nodes.isReading && world.now() - nodes.readAt < PATIENCE) await within(world, GLANCE);
+    while (nodes.isReading && now() - nodes.readAt < PATIENCE) await within(visit, GLANCE);
     return;
   }
-  nodes.readAt = world.now();
+  nodes.readAt = now();
   nodes.isReading = true;
   try {
     const read = env.MESH.get(`mesh:v1:${env.CLUSTER}`, { type: "text", cacheTtl: 60 });
-    const summary = parseSummary((await within(world, PATIENCE, read)) ?? "", env.CLUSTER);
+    const summary = parseSummary((await within(visit, PATIENCE, read)) ?? "", env.CLUSTER);
     if (summary) nodes.adoptStored(summary);
   } catch (error) {
     console.warn("the store cannot be read", error);

@@ -6,7 +6,8 @@ const MAX_ENTRIES = 64;
 
 /** What the Worker needs of a summary. */
 export interface Summary {
-  clusterId: string | undefined;
+  /** Empty when it is not told. */
+  clusterId: string;
   term: number;
   entries: Entry[];
   services: string[];
@@ -24,8 +25,8 @@ export function parseSummary(text: string, cluster: string): Summary | undefined
   const value = object(json(text));
   if (!Array.isArray(value.nodes) || (value.cluster ?? cluster) !== cluster) return undefined;
   return {
-    clusterId: typeof value.cluster_id === "string" ? value.cluster_id : undefined,
-    term: typeof value.term === "number" ? value.term : 0,
+    clusterId: String(value.cluster_id ?? ""),
+    term: Number(value.term) || 0,
     entries: value.nodes.slice(0, MAX_ENTRIES).flatMap(entry),
     services: Object.keys(object(value.services)),
   };
@@ -34,9 +35,9 @@ export function parseSummary(text: string, cluster: string): Summary | undefined
 /** The URL of a node in the form in which it is compared; nothing when requests cannot go there. */
 export function nodeUrl(text: unknown): string | undefined {
   if (typeof text !== "string" || text.length > MAX_URL || !URL.canParse(text)) return undefined;
-  const url = new URL(text);
-  const fits = /^https?:$/.test(url.protocol) && !url.username && !url.password;
-  return fits ? (url.origin + url.pathname).replace(/\/+$/, "") : undefined;
+  const { protocol, username, password, origin, pathname } = new URL(text);
+  const fits = /^https?:$/.test(protocol) && !username && !password;
+  return fits ? (origin + pathname).replace(/\/+$/, "") : undefined;
 }
 
 /** The entry, if requests can go to its URL. */
@@ -54,6 +55,7 @@ function json(text: string): unknown {
   }
 }
 
+/** Something with properties, if only with none. */
 function object(value: unknown): Record<string, unknown> {
-  return value !== null && typeof value === "object" ? (value as Record<string, unknown>) : {};
+  return Object(value);
 }

@@ -1,11 +1,11 @@
 import { refuseAdmin } from "./admin.ts";
-import { failure, onlyReading } from "./answers.ts";
+import { failure, notFound, onlyReading } from "./answers.ts";
 import type { Env } from "./config.ts";
 import { forward } from "./forward.ts";
 import { Nodes } from "./nodes.ts";
 import { isDue, refresh } from "./refresh.ts";
 import { isSecret } from "./signature.ts";
-import { Visit } from "./visit.ts";
+import { begin } from "./visit.ts";
 import { runtime, type World } from "./world.ts";
 
 export type { Env };
@@ -47,14 +47,14 @@ async function route(
       if (refused) return refused;
       request = new Request(request);
       request.headers.delete("authorization");
-    } else if (url.pathname !== "/api/services") return failure(404, "not_found", "nothing is served at this path");
+    } else if (url.pathname !== "/api/services") return notFound();
   }
   if (env.EDGE_SECRET && !isSecret(env.EDGE_SECRET)) {
     return failure(503, "edge_signature", "EDGE_SECRET of this edge is not kid:base64");
   }
-  const visit = () => new Visit(world, nodes, env);
-  if (isDue(world, nodes)) context.waitUntil(refresh(visit()));
-  return forward(visit(), request, url, service);
+  const visit = begin(world, nodes, env);
+  if (isDue(visit)) context.waitUntil(refresh(begin(world, nodes, env)));
+  return forward(visit, request, url, service);
 }
 
 function health({ method }: Request): Response {

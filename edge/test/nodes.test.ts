@@ -58,7 +58,7 @@ test("a live list replaces the last one unless it is behind or of another cluste
   const first = () => nodes.live?.entries[0]?.url;
   assert.equal(first(), undefined, "the store knows another cluster");
   nodes.adoptLive(list(["b"], [], { term: 3 }));
-  for (const behind of [{ term: 2 }, { clusterId: "c2", term: 9 }, { clusterId: undefined, term: 9 }]) {
+  for (const behind of [{ term: 2 }, { clusterId: "c2", term: 9 }, { clusterId: "", term: 9 }]) {
     nodes.adoptLive(list(["x"], [], behind));
     assert.equal(first(), "b", JSON.stringify(behind));
   }

@@ -29,12 +29,12 @@ test("of an entry only the URL must be there, and what is newer does not matter"
     { url: `https://${"f".repeat(130)}.example` },
     { url: "not a url" },
   ];
-  const read = parse({ v: 99, nodes, services: "many", term: "high", cluster_id: 7, more: [[]] });
+  const read = parse({ v: 99, nodes, services: 7, term: "high", cluster_id: 7, more: [[]] });
   assert.deepEqual(read?.entries, [
     { url: "http://a.example:8443", unseen: true },
     { url: "https://b.example", unseen: false },
   ]);
-  assert.deepEqual([read?.term, read?.clusterId, read?.services], [0, undefined, []]);
+  assert.deepEqual([read?.term, read?.clusterId, read?.services], [0, "7", []]);
 });
 
 test("what is no summary of the cluster counts as none", () => {
