@@ -6,7 +6,7 @@ export async function refuseAdmin(request: Request, token: string | undefined): 
   if (request.method !== "GET" && request.method !== "HEAD") return onlyReading();
   const shown = request.headers.get("authorization")?.replace(/^bearer +/i, "Bearer ") ?? "";
   if (await isSame(shown, `Bearer ${token}`)) return undefined;
-  const response = failure(401, "unauthorized", "this needs the admin token, as Authorization: Bearer");
+  const response = failure(401, "unauthorized", "the admin token is needed");
   response.headers.set("www-authenticate", "Bearer");
   return response;
 }

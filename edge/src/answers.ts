@@ -11,12 +11,12 @@ export function failure(status: number, reason: string, error: string, more: obj
 
 /** The answer where nothing is. */
 export function notFound(): Response {
-  return failure(404, "not_found", "nothing is served at this path");
+  return failure(404, "not_found", "nothing is here");
 }
 
 /** The answer to whoever wants to change what can only be read. */
 export function onlyReading(): Response {
-  const response = failure(405, "method", "only GET and HEAD are served here");
+  const response = failure(405, "method", "only GET and HEAD are served");
   response.headers.set("allow", "GET, HEAD");
   return response;
 }
@@ -26,7 +26,7 @@ export function unavailable(visit: Visit, service: string | null, mayBeStarted: 
   const { nodes, refused } = visit;
   const { size } = new Set([...visit.tried, ...visit.asked]);
   const [reason, error] = refused
-    ? [refused, "the nodes refuse the signature of this edge"]
+    ? [refused, "the nodes refuse the edge's signature"]
     : size > 0
       ? ["no_node", "no node of the mesh answers"]
       : ["no_summary", "no node of the mesh is known"];

@@ -40,7 +40,7 @@ export async function forward(visit: Visit, request: Request, url: URL, service:
       if (judged === "final") return counted(held, visit);
     } else giveUp(outcome);
     if (isLost) {
-      if (!isRepeatable) return counted(judged === "silent" ? timeout() : broken(), visit);
+      if (!isRepeatable) return counted(broken(judged), visit);
       mayBeStarted = true;
       visit.isWary ||= judged === "silent";
     }
@@ -50,12 +50,9 @@ export async function forward(visit: Visit, request: Request, url: URL, service:
   return counted(held ?? unavailable(visit, service, mayBeStarted), visit);
 }
 
-function timeout(): Response {
-  return failure(504, "timeout", "the node that has the request does not answer any more");
-}
-
-function broken(): Response {
-  return failure(502, "broken", "the connection was lost before an answer");
+function broken(how: "lost" | "silent"): Response {
+  if (how === "silent") return failure(504, "timeout", "the node does not answer any more");
+  return failure(502, "broken", "the connection to the node was lost");
 }
 
 function counted(response: Response, { tried }: Visit): Response {

@@ -15,8 +15,7 @@ export const NOBODY = "127.0.0.1";
 /** The headers of a client's request, as a node gets them. */
 export function towardsNode(request: Request, url: URL): Headers {
   const headers = new Headers(request.headers);
-  strip(headers);
-  for (const name of [...headers.keys()]) if (CLAIMS.test(name)) headers.delete(name);
+  strip(headers, CLAIMS);
   headers.set("x-forwarded-for", clientAddress(request));
   headers.set("x-forwarded-proto", url.protocol.slice(0, -1));
   headers.set("x-forwarded-host", url.host);
@@ -35,9 +34,8 @@ export function towardsClient(response: Response, node: string, url: URL): Respo
 
 /** Services know the host of the node only; a redirect to it is one to the edge. */
 function atEdge(location: string, node: string, url: URL): string {
-  if (!/^(https?:)?\/\//i.test(location) || !URL.canParse(location, node)) return location;
-  const there = new URL(location, node);
-  return there.host === new URL(node).host ? url.origin + there.href.slice(there.origin.length) : location;
+  const there = URL.parse(location, url);
+  return there?.host === new URL(node).host ? url.origin + there.href.slice(there.origin.length) : location;
 }
 
 /** The address of the client, which Cloudflare tells. */
@@ -46,10 +44,10 @@ function clientAddress({ headers }: Request): string {
   return /^[\da-f.:]+$/i.test(ip) ? ip : NOBODY;
 }
 
-function strip(headers: Headers): void {
+function strip(headers: Headers, claims?: RegExp): void {
   const nominated = headers.get("connection")?.match(/[\w!#$%&'*+.^`|~-]+/g) ?? [];
   for (const name of nominated) if (!PROTECTED.test(name)) headers.delete(name);
-  for (const name of [...headers.keys()]) if (OF_HOP.test(name)) headers.delete(name);
+  for (const name of [...headers.keys()]) if (OF_HOP.test(name) || claims?.test(name)) headers.delete(name);
 }
 
 function isWebSocket(request: Request): boolean {

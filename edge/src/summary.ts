@@ -34,10 +34,9 @@ export function parseSummary(text: string, cluster: string): Summary | undefined
 
 /** The URL of a node in the form in which it is compared; nothing when requests cannot go there. */
 export function nodeUrl(text: unknown): string | undefined {
-  if (typeof text !== "string" || text.length > MAX_URL || !URL.canParse(text)) return undefined;
-  const { protocol, username, password, origin, pathname } = new URL(text);
-  const fits = /^https?:$/.test(protocol) && !username && !password;
-  return fits ? (origin + pathname).replace(/\/+$/, "") : undefined;
+  const url = typeof text === "string" && text.length <= MAX_URL && URL.parse(text);
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password) return undefined;
+  return (url.origin + url.pathname).replace(/\/+$/, "");
 }
 
 /** The entry, if requests can go to its URL. */

@@ -23,7 +23,7 @@ export function createWorker(world: World) {
         return request.method === "HEAD" ? new Response(null, answer) : answer;
       } catch (error) {
         console.error(error);
-        return failure(502, "broken", "the edge could not forward the request");
+        return failure(502, "broken", "the edge failed");
       }
     },
   };
@@ -50,7 +50,7 @@ async function route(
     } else if (url.pathname !== "/api/services") return notFound();
   }
   if (env.EDGE_SECRET && !isSecret(env.EDGE_SECRET)) {
-    return failure(503, "edge_signature", "EDGE_SECRET of this edge is not kid:base64");
+    return failure(503, "edge_signature", "EDGE_SECRET is not kid:base64");
   }
   const visit = begin(world, nodes, env);
   if (isDue(visit)) context.waitUntil(refresh(begin(world, nodes, env)));
