@@ -1,3 +1,4 @@
+import { adoptLive, isForeign } from "./nodes.ts";
 import { giveUp, inTime, send } from "./send.ts";
 import { readStore } from "./store.ts";
 import { parseSummary } from "./summary.ts";
@@ -23,10 +24,10 @@ export async function ask(visit: Visit, node: string, found?: AbortSignal): Prom
     const summary = parseSummary(await summaryOf(visit, node, stop.signal), visit.env.CLUSTER);
     note(visit, node, summary !== undefined);
     if (!summary) return false;
-    if (nodes.isForeign(summary)) await readStore(visit);
-    nodes.adoptLive(summary);
+    if (isForeign(nodes, summary)) await readStore(visit);
+    adoptLive(nodes, summary);
     nodes.refreshedAt = visit.now();
-    return !nodes.isForeign(summary);
+    return !isForeign(nodes, summary);
   } catch {
     if (!found?.aborted) note(visit, node, false);
     return false;

@@ -1,14 +1,14 @@
-import { seeds } from "./config.ts";
 import { discover, MAX_ASKED } from "./discover.ts";
+import { isFresh, order } from "./order.ts";
 import { readStore } from "./store.ts";
 import type { Visit } from "./visit.ts";
 
 /** The nodes to try, one after another; each is looked for only when it is wanted. */
 export async function* candidates(visit: Visit, isRepeatable: boolean): AsyncGenerator<string, void> {
   const { nodes, asked, tried, failed } = visit;
-  const order = () => nodes.order(visit, seeds(visit.env), !isRepeatable);
+  const ordered = () => order(visit, !isRepeatable);
   if (!nodes.live && !nodes.stored) await readStore(visit);
-  let left = order();
+  let left = ordered();
   for (let hasReread = false; ; hasReread = true) {
     while (left.length > 0) {
       const mayDiscover = asked.size < MAX_ASKED && left.some((node) => !asked.has(node));
@@ -19,12 +19,12 @@ export async function* candidates(visit: Visit, isRepeatable: boolean): AsyncGen
     // A node that answered, if only to refuse, is reason enough to trust the lists.
     if (hasReread || tried.size > [...tried].filter((node) => failed.has(node)).length) return;
     await readStore(visit);
-    left = order().filter((node) => !tried.has(node) && !asked.has(node));
+    left = ordered().filter((node) => !tried.has(node) && !asked.has(node));
   }
 }
 
 /** Whether to find out first who lives, because a guess could cost too much. */
-function mustDiscover({ nodes, now, failed, isWary }: Visit, left: string[], isRepeatable: boolean): boolean {
-  if (!nodes.live || isWary || failed.size > 1) return true;
-  return !isRepeatable && !nodes.isFresh(left[0], now());
+function mustDiscover(visit: Visit, left: string[], isRepeatable: boolean): boolean {
+  if (!visit.nodes.live || visit.isWary || visit.failed.size > 1) return true;
+  return !isRepeatable && !isFresh(visit, left[0]);
 }

@@ -1,5 +1,5 @@
 import { ask } from "./ask.ts";
-import { seeds } from "./config.ts";
+import { order } from "./order.ts";
 import type { Visit } from "./visit.ts";
 
 /** The live list is asked for once in so many milliseconds, while there are requests. */
@@ -18,7 +18,7 @@ export function isDue({ nodes, now: clock }: Visit): boolean {
 
 /** Asks random nodes for the live list, until one answers. */
 export async function refresh(visit: Visit): Promise<void> {
-  for (const node of visit.nodes.order(visit, seeds(visit.env)).slice(0, TRIES)) {
+  for (const node of order(visit).slice(0, TRIES)) {
     if (await ask(visit, node)) return;
   }
 }

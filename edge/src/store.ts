@@ -1,3 +1,4 @@
+import { adoptStored } from "./nodes.ts";
 import { parseSummary } from "./summary.ts";
 import type { Visit } from "./visit.ts";
 import { within } from "./world.ts";
@@ -24,7 +25,7 @@ export async function readStore(visit: Visit): Promise<void> {
   try {
     const read = env.MESH.get(`mesh:v1:${env.CLUSTER}`, { type: "text", cacheTtl: 60 });
     const summary = parseSummary((await within(visit, PATIENCE, read)) ?? "", env.CLUSTER);
-    if (summary) nodes.adoptStored(summary);
+    if (summary) adoptStored(nodes, summary);
   } catch (error) {
     console.warn("the store cannot be read", error);
   }

@@ -1,5 +1,5 @@
 import type { Env } from "./config.ts";
-import type { Nodes } from "./nodes.ts";
+import { type Nodes, remember } from "./nodes.ts";
 import type { Refusal } from "./verdict.ts";
 import type { World } from "./world.ts";
 
@@ -28,5 +28,5 @@ export function begin(world: World, nodes: Nodes, env: Env): Visit {
 /** Notes that a node answered, or failed. */
 export function note(visit: Visit, node: string, didAnswer: boolean): void {
   if (!didAnswer) visit.failed.add(node);
-  visit.nodes.note(node, didAnswer, visit.now());
+  remember(visit.nodes, node, didAnswer, visit.now());
 }

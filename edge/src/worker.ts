@@ -2,7 +2,7 @@ import { refuseAdmin } from "./admin.ts";
 import { failure, notFound, onlyReading } from "./answers.ts";
 import type { Env } from "./config.ts";
 import { forward } from "./forward.ts";
-import { Nodes } from "./nodes.ts";
+import { type Nodes, unknown } from "./nodes.ts";
 import { isDue, refresh } from "./refresh.ts";
 import { isSecret } from "./signature.ts";
 import { begin } from "./visit.ts";
@@ -15,7 +15,7 @@ const ADMIN = /^\/api\/admin\/(workers|services)$/;
 
 /** The Worker of one isolate. */
 export function createWorker(world: World) {
-  const nodes = new Nodes();
+  const nodes = unknown();
   return {
     async fetch(request: Request, env: Env, context: Pick<ExecutionContext, "waitUntil">): Promise<Response> {
       try {
