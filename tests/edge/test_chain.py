@@ -79,6 +79,12 @@ class Node:
         """The ids of the members that it holds alive."""
         return {worker["worker_id"] for worker in self.admin("workers") if worker["status"] == "alive"}
 
+    def watched(self):
+        """How many others it watches over a link; a death without one is noticed later."""
+        text = Harness.send("GET", f"{self.ready['admin']}/metrics")[2].decode()
+        lines = [line.split() for line in text.splitlines() if line.startswith("meshnode_watch_links{")]
+        return sum(float(value) for labels, value in lines if "dialled" in labels)
+
     def leader(self):
         """What `meshnode leader --json` says of it."""
         command = [meshnode(), "leader", "--json", "--admin", self.ready["admin"]]
@@ -114,6 +120,12 @@ class World:
             return all(node.admin("leader")["worker_id"] == leader.id for node in self.nodes if node.process.is_alive())
 
         eventually(agreed, seconds, f"{leader.name} leads")
+
+    def kill(self, node):
+        """Kills a node that the others watch."""
+        others = [other for other in self.nodes if other.process.is_alive() and other is not node]
+        eventually(lambda: all(other.watched() == len(others) for other in others), what=f"{node.name} is watched")
+        node.process.stop()
 
     def written(self, count):
         """The stored value, once so many writes were applied."""
@@ -168,7 +180,7 @@ def test_the_leader_writes_and_the_next_one_does_and_the_worker_reaches_a_third_
     assert served(harness) == n3.id
 
     harness.control(now=clock(13, 40))
-    n1.process.stop()
+    world.kill(n1)
     assert served(harness) == n3.id, "nobody but the leader is gone"
     world.led_by(n2)
     later = world.written(2)
@@ -202,7 +214,7 @@ def test_what_the_store_refuses_or_loses_is_counted_and_waits_for_the_next_slot(
 
     # The next leader's write is refused: that costs an attempt, and the office.
     harness.control(now=clock(13, 40), status=500, on="put")
-    n1.process.stop()
+    world.kill(n1)
     world.led_by(n3)
     assert harness.counts()["refused"] == 2
     assert "500" in n2.leader()["last_error"]
@@ -213,7 +225,7 @@ def test_what_the_store_refuses_or_loses_is_counted_and_waits_for_the_next_slot(
     n1.start()
     eventually(lambda: n1.knows() == {n1.id, n2.id, n3.id}, what="n1 is back")
     harness.control(now=clock(14, 40))
-    n3.process.stop()
+    world.kill(n3)
     world.led_by(n1)
     value = world.written(2)
     assert (value["slot"], attempts(value)) == (14, [1, 2])
