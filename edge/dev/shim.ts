@@ -21,20 +21,23 @@ interface Pair {
 
 /** An answer that is no success; thrown. Only the codes 10000, 10009 and 10013 are known to be those of production. */
 class Refusal extends Error {
-  constructor(
-    readonly status: number,
-    readonly code: number,
-    message: string,
-    readonly retryAfter?: number,
-  ) {
+  readonly status: number;
+  readonly code: number;
+  readonly retryAfter: number | undefined;
+
+  constructor(status: number, code: number, message: string, retryAfter?: number) {
     super(message);
+    this.status = status;
+    this.code = code;
+    this.retryAfter = retryAfter;
   }
 }
 
 const MAX_BULK_PAIRS = 10_000;
 const MAX_BULK_KEYS_READ = 100;
 const BAD_REQUEST = 10_001;
-const ROUTE = /^\/client\/v4\/accounts\/([^/]*)\/storage\/kv\/namespaces\/([^/]*)\/(values|metadata|keys|bulk)(?:\/(.+))?$/;
+const ROUTE =
+  /^\/client\/v4\/accounts\/([^/]*)\/storage\/kv\/namespaces\/([^/]*)\/(values|metadata|keys|bulk)(?:\/(.+))?$/;
 
 /** Answers a request below `/client/v4/`. */
 export async function serveApi(request: Request, env: ApiEnv): Promise<Response> {

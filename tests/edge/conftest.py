@@ -7,6 +7,7 @@ import pytest
 from support.edges import MeshEdge, Spares
 from support.fakes import Mesh
 
+pytest_plugins = ["support.offline"]
 FIGURES = []
 
 
