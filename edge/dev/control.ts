@@ -27,9 +27,9 @@ interface Fault {
   retryAfter: number | undefined;
 }
 
-const NOTHING = { writes: 0, reads: 0, lists: 0, deletes: 0, limited: 0, refused: 0 };
+const NOTHING = { writes: 0, reads: 0, lists: 0, deletes: 0, limited: 0, refused: 0, edgeReads: 0 };
 
-/** Billed operations (each pair of a bulk is one); then what was refused for its rate, or by a fault. */
+/** Billed operations of the API (each pair of a bulk is one); what was refused for its rate, or by a fault; reads of the Worker. */
 export const counts = { ...NOTHING };
 
 let faults: Fault[] = [];

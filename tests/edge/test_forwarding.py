@@ -19,7 +19,6 @@ SPOOFED = {
     "forwarded": "for=6.6.6.6",
     "x-real-ip": "6.6.6.6",
     "true-client-ip": "6.6.6.6",
-    "cf-connecting-ip": "6.6.6.6",
     "cf-connecting-ipv6": "::6",
     "cf-ipcountry": "XX",
     "cf-ray": "666",
@@ -108,13 +107,25 @@ def test_the_address_of_the_client_is_signed(standing):
     answer = standing.edge.get(target)
     [request] = standing.mesh.arrived(target)
     assert answer.seen("x-forwarded-for") == [claim_of(request)["ip"]]
-    if standing.edge.kind == "meshedge":
-        assert claim_of(request)["ip"] == "127.0.0.1"
+    assert claim_of(request)["ip"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("given", ["192.0.2.9", "2001:db8::9"])
+def test_only_cloudflare_can_tell_another_address(standing, given):
+    """It sets `cf-connecting-ip` itself, whatever a client sends; no other edge believes the header."""
+    target = echo()
+    answer = standing.edge.get(target, [("cf-connecting-ip", given)])
+    [request] = standing.mesh.arrived(target)
+    assert claim_of(request)["ip"] == (given if standing.edge.kind == "worker" else "127.0.0.1")
+    assert answer.seen("x-forwarded-for") == [claim_of(request)["ip"]]
+    assert answer.seen("cf-connecting-ip") == []
 
 
 def test_what_is_of_the_request_passes(standing):
+    # Cloudflare's runtime sets this one anew, since it converts answers to what the client accepts.
+    kept = {name: [value] for name, value in KEPT.items() if (standing.edge.kind, name) != ("worker", "accept-encoding")}
     answer = standing.edge.get(echo(), KEPT.items())
-    assert {name: answer.seen(name) for name in KEPT} == {name: [value] for name, value in KEPT.items()}
+    assert {name: answer.seen(name) for name in kept} == kept
 
 
 def test_the_host_is_that_of_the_nodes_url(standing):
@@ -138,7 +149,7 @@ def test_a_service_may_be_named_by_a_header(standing):
 def test_a_header_that_names_a_service_comes_before_the_paths_of_the_edge(standing):
     for path in ("/health", "/api/admin/workers", "/"):
         answer = standing.edge.get(path, [("x-mesh-service", "echo")])
-        assert (answer.status, answer.json().get("target")) == (200, path)
+        assert (answer.status, answer.json()["target"]) == (200, path)
 
 
 def test_headers_of_one_connection_end_at_the_edge(standing):
@@ -161,6 +172,8 @@ def test_redirects_and_cookies_are_for_the_client(standing):
 
 @pytest.mark.parametrize("accepted", [None, "gzip", "identity"])
 def test_compressed_bodies_pass_untouched(standing, accepted):
+    if (standing.edge.kind, accepted) == ("worker", "identity"):
+        pytest.skip("Cloudflare's runtime unpacks what the client does not accept")
     answer = standing.edge.get("/api/service/packed/x", [("accept-encoding", accepted)] if accepted else [])
     assert answer.header("content-encoding") == "gzip"
     assert answer.body == services.PACKED
@@ -173,12 +186,10 @@ def test_compressed_uploads_pass_untouched(standing):
     assert answer.seen("content-encoding") == ["gzip"]
 
 
-@pytest.mark.parametrize("status", [204, 304, 205])
+@pytest.mark.parametrize("status", [204, 304])
 def test_answers_without_a_body_pass(standing, status):
     target = f"/api/service/status/{status}/x"
     for method in ("GET", "POST"):
-        if status == 205:
-            continue
         answer = standing.edge.ask(method, target, body=b"" if method == "POST" else None)
         assert (answer.status, answer.body, answer.header("x-own")) == (status, b"", "kept")
 
@@ -230,22 +241,20 @@ def test_everything_else_is_not_found_and_asks_no_node(standing, path):
 def test_admin_is_for_who_shows_the_token(standing, path):
     edge, mesh = standing.edge, standing.mesh
     for shown in (None, "", "Bearer", "Bearer ", "Bearer wrong", f"Bearer {ADMIN_TOKEN}x", f"Bearer {ADMIN_TOKEN[:-1]}", f"Basic {ADMIN_TOKEN}", ADMIN_TOKEN):
-        answer = edge.get(path, [("authorization", shown)] if shown is not None else [])
+        answer = edge.get(f"{path}?refused", [("authorization", shown)] if shown is not None else [])
         assert_own_error(answer, 401, "unauthorized")
-    assert mesh.deliveries(path) == 0
-    answer = edge.get(f"{path}?x", [("authorization", f"Bearer {ADMIN_TOKEN}")])
+    assert mesh.deliveries(f"{path}?refused") == 0
+    answer = edge.get(f"{path}?allowed", [("authorization", f"Bearer {ADMIN_TOKEN}")])
     assert answer.status == 200
-    [request] = mesh.arrived(f"{path}?x")
+    [request] = mesh.arrived(f"{path}?allowed")
     assert request.header("authorization") is None
-    for node in mesh:
-        node.requests.clear()
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_admin_is_for_reading(standing, method):
-    answer = standing.edge.ask(method, "/api/admin/workers", [("authorization", f"Bearer {ADMIN_TOKEN}")])
-    assert_own_error(answer, 405, "method")
-    assert standing.mesh.deliveries("/api/admin/workers") == 0
+    target = "/api/admin/workers?written"
+    assert_own_error(standing.edge.ask(method, target, [("authorization", f"Bearer {ADMIN_TOKEN}")]), 405, "method")
+    assert standing.mesh.deliveries(target) == 0
 
 
 def test_admin_does_not_exist_without_a_token(launch, mesh):

@@ -105,7 +105,7 @@ class Harness(Edge):
 
     def resident_peak(self):
         """The most bytes of workerd in memory since it was last forgotten."""
-        return max(peak(pid) for pid in children(self.process.pid))
+        return sum(peak(pid) for pid in children(self.process.pid))
 
     def forget_peak(self):
         for pid in children(self.process.pid):

@@ -24,8 +24,8 @@ class Request:
     length: int = 0
     digest: object = dataclasses.field(default_factory=hashlib.sha256)
     is_whole: bool = False
-    is_answered: bool = False
     is_gone: bool = False
+    sent: int = 0
     refusal: str | None = None
 
     @classmethod
@@ -44,6 +44,12 @@ class Request:
     @property
     def path(self):
         return self.target.partition("?")[0]
+
+    @property
+    def service(self):
+        """The service that the path names."""
+        words = self.path.split("/")
+        return words[3] if words[1:3] == ["api", "service"] and len(words) > 3 else None
 
     def words(self):
         """What stands behind the name of the service in the path."""

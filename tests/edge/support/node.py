@@ -125,7 +125,7 @@ class Node:
         try:
             while await self.serve_one(reader, writer):
                 pass
-        except (Gone, ConnectionError, asyncio.IncompleteReadError):
+        except (Gone, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             del self.connections[task]
@@ -144,7 +144,6 @@ class Node:
         exchange = Exchange(self, request, reader, writer)
         try:
             await self.answer(exchange)
-            request.is_answered = True
             if not exchange.is_closed:
                 await exchange.read()
         except (Gone, ConnectionError, asyncio.CancelledError):
@@ -156,20 +155,19 @@ class Node:
         request = exchange.request
         if self.gateway is not None:
             return await self.gateway(exchange)
-        if request.path == "/health":
+        if request.path == "/health" and request.header("x-mesh-service") is None:
             return await exchange.send_json(self.health, {"status": self.health})
         refusal = self.verifier.refusal(request, self.now())
         if refusal is not None:
             request.refusal = refusal
             return await mesh_error(exchange, 403, refusal, retry=True)
-        if request.path == "/.mesh/summary" and self.summary is not None:
+        if request.path == "/.mesh/summary":
             return await self.send_summary(exchange)
-        known = {"/api/services": services.LISTED, "/api/admin/workers": [{"worker_id": self.id}], "/api/admin/services": {"echo": {}}}
-        if request.path in known and request.method == "GET":
-            return await exchange.send_json(200, known[request.path], [("etag", '"1"')])
-        name = request.header("x-mesh-service") or (request.path.split("/")[3] if request.path.startswith("/api/service/") else None)
+        name = request.header("x-mesh-service") or request.service
+        if name is None and request.method == "GET" and request.path in services.RESOURCES:
+            return await exchange.send_json(200, services.RESOURCES[request.path], [("etag", '"1"')])
         service = services.BY_NAME.get(name)
-        if name is None or service is None:
+        if service is None:
             return await mesh_error(exchange, 404, "not_found")
         return await (self.service or service)(exchange)
 

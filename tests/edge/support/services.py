@@ -9,6 +9,7 @@ from websockets.frames import Opcode
 from websockets.server import ServerProtocol
 
 LISTED = {"services": [{"name": "echo", "healthy": 1, "total": 1, "versions": {}}]}
+RESOURCES = {"/api/services": LISTED, "/api/admin/workers": [{"worker_id": "12D3KooWFake"}], "/api/admin/services": {"echo": {}}}
 PACKED = gzip.compress(b"packed by the service " * 100, mtime=0)
 
 
@@ -59,7 +60,6 @@ async def download(exchange):
     """So many bytes; counted as they are taken."""
     left = int(exchange.request.words()[0])
     await exchange.start(200, [*marks(exchange), ("content-type", "application/octet-stream")], left)
-    exchange.request.sent = 0
     while left:
         piece = bytes(min(left, 1 << 16))
         await exchange.write(piece)
