@@ -216,7 +216,10 @@ fn deliver(
 }
 
 /// Lets the instance's side of a tunnel flow to the client once the client's connection has switched.
-fn switch(response: Response<ProxyBody>, answers: oneshot::Sender<ProxyBody>) -> Response<ProxyBody> {
+pub(crate) fn switch(
+    response: Response<ProxyBody>,
+    answers: oneshot::Sender<ProxyBody>,
+) -> Response<ProxyBody> {
     let (mut head, body) = response.into_parts();
     // Fails when the request was dropped, and then nobody reads this answer either.
     let _ = answers.send(body);

@@ -19,6 +19,8 @@ pub(crate) const ATTEMPTS: HeaderName = HeaderName::from_static("x-mesh-attempts
 pub(crate) const ERROR: HeaderName = HeaderName::from_static("x-mesh-error");
 /// The request was surely not started.
 pub(crate) const RETRY: HeaderName = HeaderName::from_static("x-mesh-retry");
+/// How many nodes an edge tried.
+pub(crate) const TRIES: HeaderName = HeaderName::from_static("x-mesh-tries");
 /// An edge's signature.
 pub(crate) const EDGE: HeaderName = HeaderName::from_static("x-mesh-edge");
 /// Counts the links that a request has crossed; on links only.
@@ -28,7 +30,8 @@ pub(super) const LOAD: HeaderName = HeaderName::from_static("x-mesh-load");
 /// The protocol that a tunnel carries; on links only, where HTTP/2 has no `Upgrade`.
 pub(super) const TUNNEL: HeaderName = HeaderName::from_static("x-mesh-tunnel");
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The client's address.
+pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// The host that the client asked.
 pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");

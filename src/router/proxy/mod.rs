@@ -11,7 +11,7 @@ pub(crate) mod connections;
 pub(crate) mod dial;
 pub(crate) mod drain;
 pub(crate) mod edge;
-mod entry;
+pub(crate) mod entry;
 mod exit;
 mod frames;
 pub(crate) mod front;

@@ -210,6 +210,13 @@ impl Upload {
             Self::Stream(body) => locked(body).take().map(Some).ok_or(Taken),
         }
     }
+
+    /// Takes the body back of a try that did not begin to send it.
+    pub(crate) fn put_back(&self, body: ProxyBody) {
+        if let Self::Stream(slot) = self {
+            *locked(slot) = Some(body);
+        }
+    }
 }
 
 fn limited(body: Incoming, max: Option<u64>, progress: Progress) -> ProxyBody {
