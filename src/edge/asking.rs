@@ -60,10 +60,8 @@ impl Edge {
 
     /// Once more, when only the clock was wrong.
     async fn ask_twice(&self, node: &Arc<Node>) -> Asked {
-        match self.ask_once(node).await {
-            Asked::Refused(Mishap::Clock) => self.ask_once(node).await,
-            asked => asked,
-        }
+        let asked = self.ask_once(node).await;
+        if asked == Asked::Refused(Mishap::Clock) { self.ask_once(node).await } else { asked }
     }
 
     async fn ask_once(&self, node: &Arc<Node>) -> Asked {

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::sleep;
 
@@ -11,7 +11,6 @@ use super::Edge;
 use super::nodes::Node;
 use super::outbound::Outbound;
 use super::rule::Mishap;
-use crate::router::proxy::body::ProxyBody;
 use crate::router::proxy::connections::Connections;
 use crate::router::proxy::dial::{ConnectFailure, Connection};
 use crate::router::proxy::http1::Http1;
@@ -21,9 +20,6 @@ use crate::time::Duration;
 
 /// Fresh connections that are tried for a request of which nothing was sent.
 const ANEW_MAX: u32 = 2;
-
-/// A kept connection that its node had closed is found out so soon; what breaks later may have been worked on.
-const STALE_WITHIN: Duration = Duration::from_millis(250);
 
 /// After so much silence, a node is asked whether it is there; and again after these pauses, the last one repeatedly.
 const SILENCES: [Duration; 5] = [
@@ -72,9 +68,7 @@ impl Edge {
     ) -> Result<Answer, NoAnswer> {
         let mut connection = connected(node, node.connections.connect().await)?;
         let mut request = outbound.request(node, self.signing.as_ref())?;
-        let mut may_repeat = connection.reused && outbound.freedom().is_repeatable;
-        let (mut anew, begun) = (0, self.clock.now());
-        loop {
+        for _ in 0..=ANEW_MAX {
             let exchange = connection.exchange(request);
             let answered = self.unless_silent(node, outbound, presence, exchange).await?;
             let mut failure = match answered {
@@ -84,35 +78,20 @@ impl Edge {
                 }
                 Err(failure) => failure,
             };
-            let unsent = failure.take_message();
-            if unsent.is_none() {
-                let is_stale =
-                    std::mem::take(&mut may_repeat) && self.clock.now().since(begun) < STALE_WITHIN;
-                if !is_stale {
-                    let error = failure.into_error();
-                    tracing::debug!(node = node.url.authority, %error, "a node broke off before it answered");
-                    return Err(BROKEN);
-                }
-            } else if anew == ANEW_MAX {
-                outbound.put_back(unsent);
-                return Err(UNREACHED);
-            }
-            anew += 1;
+            let Some(unsent) = failure.take_message() else {
+                let error = failure.into_error();
+                tracing::debug!(node = node.url.authority, %error, "a node broke off before it answered");
+                return Err(BROKEN);
+            };
             // The node closed the kept connection at the moment of its reuse: a fresh one tells the truth.
-            let fresh = node.connections.connect_anew().await;
-            connection = match connected(node, fresh) {
-                Ok(fresh) => fresh,
-                Err(unreached) if unsent.is_some() => {
-                    outbound.put_back(unsent);
-                    return Err(unreached);
-                }
-                Err(_) => return Err(BROKEN),
-            };
-            request = match unsent {
-                Some(unsent) => unsent,
-                None => outbound.request(node, self.signing.as_ref())?,
-            };
+            request = unsent;
+            match connected(node, node.connections.connect_anew().await) {
+                Ok(fresh) => connection = fresh,
+                Err(_) => break,
+            }
         }
+        outbound.upload.put_back(request.into_body());
+        Err(UNREACHED)
     }
 
     /// Does `work`, for as long as the node answers it or at least for itself.
@@ -146,14 +125,6 @@ impl Edge {
             }
         }
         Ok(work.await)
-    }
-}
-
-impl Outbound {
-    fn put_back(&self, unsent: Option<Request<ProxyBody>>) {
-        if let Some(unsent) = unsent {
-            self.upload.put_back(unsent.into_body());
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Puts the edge together, serves, and ends in good order.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -184,6 +184,6 @@ fn secrets(path: &PathBuf) -> Result<String, EdgeError> {
     std::fs::read_to_string(path).map_err(|error| refused(path, &error))
 }
 
-fn refused(path: &PathBuf, reason: &dyn std::error::Error) -> EdgeError {
-    EdgeError::Secrets { path: path.clone(), reason: reason.to_string() }
+fn refused(path: &Path, reason: &dyn std::error::Error) -> EdgeError {
+    EdgeError::Secrets { path: path.to_owned(), reason: reason.to_string() }
 }
