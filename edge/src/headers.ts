@@ -51,5 +51,5 @@ function strip(headers: Headers, claims?: RegExp): void {
 }
 
 function isWebSocket(request: Request): boolean {
-  return request.method === "GET" && request.headers.get("upgrade")?.toLowerCase() === "websocket";
+  return request.method === "GET" && /^websocket$/i.test(request.headers.get("upgrade") ?? "");
 }

@@ -1,6 +1,6 @@
 import type { Summary } from "./summary.ts";
 
-/** Of how many nodes it is remembered how they did. */
+/** Of how many nodes it is remembered that they failed. */
 const MAX_REMEMBERED = 256;
 
 /**
@@ -22,20 +22,23 @@ export interface Nodes {
   clockOffset: number;
   /** When nodes failed that have not answered since. */
   failedAt: Map<string, number>;
-  /** When nodes answered that have not failed since. */
-  answeredAt: Map<string, number>;
+  /** When any of them answered last. */
+  answeredAt: number;
 }
 
 export function unknown(): Nodes {
-  return { readAt: 0, refreshedAt: 0, clockOffset: 0, failedAt: new Map(), answeredAt: new Map() };
+  return { readAt: 0, refreshedAt: 0, clockOffset: 0, answeredAt: 0, failedAt: new Map() };
 }
 
-/** Remembers when a node answered, or failed. */
-export function remember({ failedAt, answeredAt }: Nodes, url: string, didAnswer: boolean, now: number): void {
-  const [times, others] = didAnswer ? [answeredAt, failedAt] : [failedAt, answeredAt];
-  others.delete(url);
-  if (times.size >= MAX_REMEMBERED) times.clear();
-  times.set(url, now);
+/** Remembers that a node answered, or failed. */
+export function remember(nodes: Nodes, url: string, didAnswer: boolean, now: number): void {
+  if (didAnswer) {
+    nodes.answeredAt = now;
+    nodes.failedAt.delete(url);
+  } else {
+    if (nodes.failedAt.size >= MAX_REMEMBERED) nodes.failedAt.clear();
+    nodes.failedAt.set(url, now);
+  }
 }
 
 /** Whether a live answer speaks of another cluster than the store does. */

@@ -15,13 +15,20 @@ export async function send(
   if (visit.env.EDGE_SECRET) {
     const t = Math.floor((visit.now() + visit.nodes.clockOffset) / 1000);
     const ip = headers.get("x-forwarded-for") ?? NOBODY;
-    const [service, version, worker] = ["service", "version", "worker"].map((name) => headers.get(`x-mesh-${name}`));
+    const [service, version, worker] = ["service", "version", "worker"].map((name) => only(headers, `x-mesh-${name}`));
     // What the runtime will send, which is not always what was written.
     const sent = href.slice(origin.length);
     const signed = [t, visit.nonce(), method, sent, host, ip, service, version, worker] as const;
     headers.set("x-mesh-edge", await signature(visit.env.EDGE_SECRET, signed));
   }
   return call(visit, href, init);
+}
+
+/** The value of a header, which is sent on one line from now on: nodes refuse to guess which one was signed. */
+function only(headers: Headers, name: string): string | null {
+  const value = headers.get(name);
+  if (value) headers.set(name, value);
+  return value;
 }
 
 /** Sends a request as it is. Redirects are the client's to follow; caches would tell neither versions nor nodes apart. */

@@ -24,10 +24,10 @@ export async function readStore(visit: Visit): Promise<void> {
   nodes.isReading = true;
   try {
     const read = env.MESH.get(`mesh:v1:${env.CLUSTER}`, { type: "text", cacheTtl: 60 });
-    const summary = parseSummary((await within(visit, PATIENCE, read)) ?? "", env.CLUSTER);
+    const summary = parseSummary((await within(visit, PATIENCE, read)) ?? "null", env.CLUSTER);
     if (summary) adoptStored(nodes, summary);
   } catch (error) {
-    console.warn("the store cannot be read", error);
+    console.warn("no list in the store:", error);
   }
   nodes.isReading = false;
 }

@@ -20,9 +20,9 @@ export interface Entry {
   unseen: boolean;
 }
 
-/** Reads a summary of `cluster`; nothing when it is none, whatever else it may be. */
+/** Reads a summary of `cluster`; nothing when it is another thing, and an exception when it is no JSON at all. */
 export function parseSummary(text: string, cluster: string): Summary | undefined {
-  const value = object(json(text));
+  const value = object(JSON.parse(text));
   if (!Array.isArray(value.nodes) || (value.cluster ?? cluster) !== cluster) return undefined;
   return {
     clusterId: String(value.cluster_id ?? ""),
@@ -44,14 +44,6 @@ export function entry(value: unknown): Entry[] {
   const { url, unseen_since } = object(value);
   const known = nodeUrl(url);
   return known === undefined ? [] : [{ url: known, unseen: unseen_since != null }];
-}
-
-function json(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Something with properties, if only with none. */

@@ -10,7 +10,7 @@ import { runtime, type World } from "./world.ts";
 
 export type { Env };
 
-const SERVICE = "/api/service/";
+const SERVICE = /^\/api\/service\/([^/]*)/;
 const ADMIN = /^\/api\/admin\/(workers|services)$/;
 
 /** The Worker of one isolate. */
@@ -39,7 +39,7 @@ async function route(
   // Parsed, so that no path leads elsewhere at the node than it seemed to here.
   const url = new URL(request.url);
   const named = request.headers.get("x-mesh-service");
-  const service = named ?? (url.pathname.startsWith(SERVICE) ? (url.pathname.split("/")[3] ?? "") : null);
+  const service = named ?? SERVICE.exec(url.pathname)?.[1] ?? null;
   if (service === null) {
     if (url.pathname === "/health") return health(request);
     if (ADMIN.test(url.pathname)) {

@@ -19,14 +19,10 @@ const list = (seen: string[], unseen: string[] = [], more: Partial<Summary> = {}
 const BEGIN = Date.UTC(2026, 10, 23);
 
 /** The order at this time, with a die that shows these numbers in turn. */
-function at(
-  now: number,
-  nodes: Nodes,
-  more: { dice?: number[]; seeds?: string; preferFresh?: boolean } = {},
-): string[] {
+function at(now: number, nodes: Nodes, more: { dice?: number[]; seeds?: string } = {}): string[] {
   const random = () => more.dice?.shift() ?? Math.random();
   const visit = { nodes, random, now: () => BEGIN + now, env: { SEEDS: more.seeds } };
-  return order(visit as unknown as Visit, more.preferFresh).map((url) => new URL(url).host);
+  return order(visit as unknown as Visit).map((url) => new URL(url).host);
 }
 
 test("live ones come first, then unseen ones, then stored ones and seeds, and penalised ones last", () => {
@@ -47,18 +43,6 @@ test("within a rank the order is random", () => {
   adoptLive(nodes, list(["a", "b", "c"]));
   assert.deepEqual(at(0, nodes, { dice: [0.3, 0.2, 0.1] }), ["c", "b", "a"]);
   assert.deepEqual(at(0, nodes, { dice: [0.2, 0.1, 0.3] }), ["b", "a", "c"]);
-});
-
-test("a node that answered of late is preferred where a guess would cost, and only there", () => {
-  const nodes = unknown();
-  adoptLive(nodes, list(["a", "b"], ["c"]));
-  remember(nodes, "http://c", true, BEGIN + 1_000);
-  assert.equal(at(5_999, nodes, { preferFresh: true })[0], "c");
-  assert.equal(at(5_999, nodes)[2], "c");
-  assert.equal(at(6_000, nodes, { preferFresh: true })[2], "c");
-  remember(nodes, "http://a", true, BEGIN + 6_000);
-  remember(nodes, "http://a", false, BEGIN + 6_001);
-  assert.equal(at(6_002, nodes, { preferFresh: true })[2], "a");
 });
 
 test("a live list replaces the last one unless it is behind or of another cluster", () => {

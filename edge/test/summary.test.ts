@@ -38,7 +38,8 @@ test("of an entry only the URL must be there, and what is newer does not matter"
 });
 
 test("what is no summary of the cluster counts as none", () => {
-  const none = ["", "null", "7", '"x"', "[]", "{", "{}", '{"nodes":null}', '{"nodes":{"a":1}}', "\u0000\ufffd"];
+  for (const text of ["", "{", "\u0000\ufffd", "<html>"]) assert.throws(() => parse(text), SyntaxError, text);
+  const none = ["null", "7", '"x"', "[]", "{}", '{"nodes":null}', '{"nodes":{"a":1}}'];
   for (const text of [...none, { ...summary(["a"]), cluster: "other" }, { ...summary(["a"]), cluster: 7 }]) {
     assert.equal(parse(text), undefined, JSON.stringify(text));
   }
