@@ -1,14 +1,13 @@
 import { failure, notFound, onlyReading } from "./answers.ts";
+import { isReading } from "./methods.ts";
 
 /** Why a request may not read the admin API; nothing when it may. */
 export async function refuseAdmin(request: Request, token: string | undefined): Promise<Response | undefined> {
   if (!token) return notFound();
-  if (request.method !== "GET" && request.method !== "HEAD") return onlyReading();
+  if (!isReading(request)) return onlyReading();
   const shown = request.headers.get("authorization")?.replace(/^bearer +/i, "Bearer ") ?? "";
   if (await isSame(shown, `Bearer ${token}`)) return undefined;
-  const response = failure(401, "unauthorized", "the admin token is needed");
-  response.headers.set("www-authenticate", "Bearer");
-  return response;
+  return failure(401, "unauthorized", "the admin token is needed", { "www-authenticate": "Bearer" });
 }
 
 /** Compares digests, which are of one length, in constant time. */

@@ -4,9 +4,15 @@ import type { Visit } from "./visit.ts";
 const RETRY_AFTER = 5;
 
 /** An answer of the edge itself. */
-export function failure(status: number, reason: string, error: string, more: object = {}): Response {
-  const headers = { "access-control-allow-origin": "*", "cache-control": "no-store", "x-mesh-error": reason };
-  return Response.json({ error, reason, ...more }, { status, headers });
+export function failure(
+  status: number,
+  reason: string,
+  error: string,
+  more: Record<string, string> = {},
+  body: object = {},
+): Response {
+  const headers = { "access-control-allow-origin": "*", "cache-control": "no-store", "x-mesh-error": reason, ...more };
+  return Response.json({ error, reason, ...body }, { status, headers });
 }
 
 /** The answer where nothing is. */
@@ -16,9 +22,7 @@ export function notFound(): Response {
 
 /** The answer to whoever wants to change what can only be read. */
 export function onlyReading(): Response {
-  const response = failure(405, "method", "only GET and HEAD are served");
-  response.headers.set("allow", "GET, HEAD");
-  return response;
+  return failure(405, "method", "only GET and HEAD", { allow: "GET, HEAD" });
 }
 
 /** The answer when no node can take a request. */
@@ -29,8 +33,9 @@ export function unavailable(visit: Visit, service: string | null, mayBeStarted: 
     ? [refused, "the nodes refuse the edge's signature"]
     : size > 0
       ? ["no_node", "no node of the mesh answers"]
-      : ["no_summary", "no node of the mesh is known"];
-  const response = failure(503, reason, error, {
+      : ["no_summary", "no node is known"];
+  const headers = { "retry-after": `${RETRY_AFTER}`, ...(!mayBeStarted && { "x-mesh-retry": "1" }) };
+  return failure(503, reason, error, headers, {
     service,
     available_services: (nodes.live ?? nodes.stored)?.services ?? [],
     instances: [],
@@ -38,7 +43,4 @@ export function unavailable(visit: Visit, service: string | null, mayBeStarted: 
     retry_after: RETRY_AFTER,
     tried: size,
   });
-  response.headers.set("retry-after", `${RETRY_AFTER}`);
-  if (!mayBeStarted) response.headers.set("x-mesh-retry", "1");
-  return response;
 }

@@ -1,4 +1,4 @@
-import { discover, MAX_ASKED } from "./discover.ts";
+import { discover } from "./discover.ts";
 import { order } from "./order.ts";
 import { readStore } from "./store.ts";
 import type { Visit } from "./visit.ts";
@@ -13,9 +13,9 @@ export async function* candidates(visit: Visit, isRepeatable: boolean): AsyncGen
   let left = order(visit);
   for (let hasReread = false; ; hasReread = true) {
     while (left.length > 0) {
-      const canDiscover = asked.size < MAX_ASKED && left.some((node) => !asked.has(node));
-      const next = canDiscover && mustDiscover(visit, isRepeatable) ? await discover(visit, left) : left[0];
-      left = left.filter((node) => node !== next && !failed.has(node));
+      const found = mustDiscover(visit, isRepeatable) && (await discover(visit, left));
+      left = left.filter((node) => node !== found && !failed.has(node));
+      const next = found || left.shift();
       if (next) yield next;
     }
     // A node that answered, if only to refuse, is reason enough to trust the lists.

@@ -9,7 +9,7 @@ const WAVE = 6;
 const SILENCE = 350;
 
 /** The most nodes that are asked for one request. */
-export const MAX_ASKED = 40;
+const MAX_ASKED = 40;
 
 /** Asks nodes for their summary, in their order; the first that answers well, or nothing when none does. */
 export async function discover(visit: Visit, nodes: string[]): Promise<string | undefined> {
@@ -21,8 +21,7 @@ export async function discover(visit: Visit, nodes: string[]): Promise<string | 
     const good = ask(visit, node, found.signal);
     if (await within(visit, SILENCE, good)) return node;
     // Who is only slow may still be the first.
-    const late = async () => ((await good) ? node : Promise.reject());
-    return Promise.any([late(), inquire()]);
+    return Promise.any([good.then((isGood) => (isGood ? node : Promise.reject())), inquire()]);
   };
   const first = await Promise.any(Array.from({ length: WAVE }, inquire)).catch(() => undefined);
   waiting.length = 0;

@@ -2,28 +2,31 @@ import { failure, unavailable } from "./answers.ts";
 import { attempt } from "./attempt.ts";
 import { takeBody } from "./body.ts";
 import { candidates } from "./candidates.ts";
-import { towardsClient, towardsNode } from "./headers.ts";
+import { pathOf, towardsClient, towardsNode } from "./headers.ts";
+import { isIdempotent } from "./methods.ts";
 import { giveUp, inTime, send } from "./send.ts";
-import { verdict } from "./verdict.ts";
+import { type Verdict, verdict } from "./verdict.ts";
 import { note, type Visit } from "./visit.ts";
 
 /** At how many nodes a request is tried. */
 const TRIES = 4;
 
-/** Methods that may be sent again whatever became of the first time. */
-const REPEATABLE = /^(GET|HEAD|OPTIONS|PUT|DELETE)$/;
+/** What a client hears of a request that may have been started. */
+const LOST: Partial<Record<Verdict, [status: number, reason: string, error: string]>> = {
+  lost: [502, "broken", "the connection was lost"],
+  silent: [504, "timeout", "the node does not answer any more"],
+};
 
 /** Forwards a request to one node after another, until one answers. */
 export async function forward(visit: Visit, request: Request, url: URL, service: string | null): Promise<Response> {
   const body = await takeBody(request);
   const { method } = request;
   const isStream = body instanceof ReadableStream;
-  const isRepeatable = REPEATABLE.test(method) && !isStream;
+  const isRepeatable = isIdempotent(request) && !isStream;
   const { tried } = visit;
   const attemptAt = (node: string) => {
     const headers = towardsNode(request, url);
-    const target = url.href.slice(url.origin.length);
-    return attempt(visit, node, (signal) => send(visit, node, target, { method, headers, body, signal }));
+    return attempt(visit, node, (signal) => send(visit, node, pathOf(url), { method, headers, body, signal }));
   };
 
   let mayBeStarted = false;
@@ -32,15 +35,15 @@ export async function forward(visit: Visit, request: Request, url: URL, service:
     tried.add(node);
     const outcome = await inTime(visit, () => attemptAt(node), !isStream);
     const judged = verdict(outcome);
-    const isLost = judged === "lost" || judged === "silent";
-    note(visit, node, !isLost && judged !== "unreached");
+    const lost = LOST[judged];
+    note(visit, node, !lost && judged !== "unreached");
     if (outcome instanceof Response && (judged === "final" || judged === "unstarted")) {
       giveUp(held);
       held = towardsClient(outcome, node, url);
       if (judged === "final") return counted(held, visit);
     } else giveUp(outcome);
-    if (isLost) {
-      if (!isRepeatable) return counted(broken(judged), visit);
+    if (lost) {
+      if (!isRepeatable) return counted(failure(...lost), visit);
       mayBeStarted = true;
       visit.isWary ||= judged === "silent";
     }
@@ -48,11 +51,6 @@ export async function forward(visit: Visit, request: Request, url: URL, service:
   }
   if (held && mayBeStarted) held.headers.delete("x-mesh-retry");
   return counted(held ?? unavailable(visit, service, mayBeStarted), visit);
-}
-
-function broken(how: "lost" | "silent"): Response {
-  if (how === "silent") return failure(504, "timeout", "the node does not answer any more");
-  return failure(502, "broken", "the connection to the node was lost");
 }
 
 function counted(response: Response, { tried }: Visit): Response {

@@ -3,7 +3,7 @@ const OF_HOP =
   /^(connection|keep-alive|proxy-(connection|auth.*)|te|trailer|transfer-encoding|upgrade|http2-settings)$/;
 
 /** Nominating these would let a client strip what others decide by. */
-const PROTECTED = /^(x-mesh-.*|host|authorization|content-length)$/i;
+const PROTECTED = /^(x-mesh-.*|authorization)$/i;
 
 /** What a client may not say, and what the runtime says itself. */
 const CLAIMS =
@@ -35,7 +35,12 @@ export function towardsClient(response: Response, node: string, url: URL): Respo
 /** Services know the host of the node only; a redirect to it is one to the edge. */
 function atEdge(location: string, node: string, url: URL): string {
   const there = URL.parse(location, url);
-  return there?.host === new URL(node).host ? url.origin + there.href.slice(there.origin.length) : location;
+  return there?.host === new URL(node).host ? url.origin + pathOf(there) : location;
+}
+
+/** Path and query, as the runtime shows them. */
+export function pathOf({ href, origin }: URL): string {
+  return href.slice(origin.length);
 }
 
 /** The address of the client, which Cloudflare tells. */

@@ -1,4 +1,4 @@
-import { NOBODY } from "./headers.ts";
+import { NOBODY, pathOf } from "./headers.ts";
 import { signature } from "./signature.ts";
 import { refusal } from "./verdict.ts";
 import type { Visit } from "./visit.ts";
@@ -11,17 +11,15 @@ export async function send(
   init: RequestInit & { method: string; headers: Headers },
 ): Promise<Response> {
   const { method, headers } = init;
-  const { href, host, origin } = new URL(node + target);
+  const url = new URL(node + target);
   if (visit.env.EDGE_SECRET) {
     const t = Math.floor((visit.now() + visit.nodes.clockOffset) / 1000);
     const ip = headers.get("x-forwarded-for") ?? NOBODY;
     const [service, version, worker] = ["service", "version", "worker"].map((name) => only(headers, `x-mesh-${name}`));
-    // What the runtime will send, which is not always what was written.
-    const sent = href.slice(origin.length);
-    const signed = [t, visit.nonce(), method, sent, host, ip, service, version, worker] as const;
+    const signed = [t, visit.nonce(), method, pathOf(url), url.host, ip, service, version, worker] as const;
     headers.set("x-mesh-edge", await signature(visit.env.EDGE_SECRET, signed));
   }
-  return call(visit, href, init);
+  return call(visit, url.href, init);
 }
 
 /** The value of a header, which is sent on one line from now on: nodes refuse to guess which one was signed. */

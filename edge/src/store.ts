@@ -27,7 +27,7 @@ export async function readStore(visit: Visit): Promise<void> {
     const summary = parseSummary((await within(visit, PATIENCE, read)) ?? "null", env.CLUSTER);
     if (summary) adoptStored(nodes, summary);
   } catch (error) {
-    console.warn("no list in the store:", error);
+    console.warn(error);
   }
   nodes.isReading = false;
 }

@@ -32,18 +32,12 @@ export function parseSummary(text: string, cluster: string): Summary | undefined
   };
 }
 
-/** The URL of a node in the form in which it is compared; nothing when requests cannot go there. */
-export function nodeUrl(text: unknown): string | undefined {
-  const url = typeof text === "string" && text.length <= MAX_URL && URL.parse(text);
-  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password) return undefined;
-  return (url.origin + url.pathname).replace(/\/+$/, "");
-}
-
-/** The entry, if requests can go to its URL. */
+/** The entry, if requests can go to its URL, in the form in which URLs are compared. */
 export function entry(value: unknown): Entry[] {
-  const { url, unseen_since } = object(value);
-  const known = nodeUrl(url);
-  return known === undefined ? [] : [{ url: known, unseen: unseen_since != null }];
+  const { url: text, unseen_since } = object(value);
+  const url = typeof text === "string" && text.length <= MAX_URL && URL.parse(text);
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password) return [];
+  return [{ url: (url.origin + url.pathname).replace(/\/+$/, ""), unseen: unseen_since != null }];
 }
 
 /** Something with properties, if only with none. */

@@ -1,7 +1,8 @@
 // A world for tests: virtual time, and nodes that are functions.
 
 import { timingSafeEqual } from "node:crypto";
-import { createWorker, type Env } from "../../src/worker.ts";
+import type { Env } from "../../src/config.ts";
+import { createEdge } from "../../src/edge.ts";
 import type { World } from "../../src/world.ts";
 
 /** What a node got. */
@@ -87,7 +88,7 @@ export class FakeWorld {
   /** The value in the store, or what reading it does. */
   stored: string | null | (() => Promise<string | null>) = null;
   env: Env;
-  worker = createWorker(this.#asWorld());
+  worker = createEdge(this.#asWorld());
   #time = BEGIN;
   #seed = 1;
   #nonces = 0;
