@@ -39,7 +39,7 @@ export async function forward(visit: Visit, request: Request, url: URL, service:
     note(visit, node, !lost && judged !== "unreached");
     if (outcome instanceof Response && (judged === "final" || judged === "unstarted")) {
       giveUp(held);
-      held = towardsClient(outcome, node, url);
+      held = towardsClient(outcome);
       if (judged === "final") return counted(held, visit);
     } else giveUp(outcome);
     if (lost) {

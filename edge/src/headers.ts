@@ -24,18 +24,10 @@ export function towardsNode(request: Request, url: URL): Headers {
 }
 
 /** The answer of a node, as the client gets it. */
-export function towardsClient(response: Response, node: string, url: URL): Response {
+export function towardsClient(response: Response): Response {
   const answer = new Response(response.body, response);
   strip(answer.headers);
-  const location = answer.headers.get("location");
-  if (location) answer.headers.set("location", atEdge(location, node, url));
   return answer;
-}
-
-/** Services know the host of the node only; a redirect to it is one to the edge. */
-function atEdge(location: string, node: string, url: URL): string {
-  const there = URL.parse(location, url);
-  return there?.host === new URL(node).host ? url.origin + pathOf(there) : location;
 }
 
 /** Path and query, as the runtime shows them. */

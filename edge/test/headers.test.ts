@@ -3,7 +3,6 @@ import { test } from "node:test";
 import { towardsClient, towardsNode } from "../src/headers.ts";
 
 const URL_AT_EDGE = new URL("https://edge.example/api/service/rag/");
-const NODE = "https://n1.example";
 
 type CloudflareRequest = Parameters<typeof towardsNode>[0];
 const request = (headers: [string, string][], method = "GET") =>
@@ -121,8 +120,9 @@ test("towards the client everything passes but what concerns the hop", () => {
     ["x-mesh-attempts", "2"],
     ["access-control-allow-origin", "https://app.example"],
     ["etag", '"x"'],
+    ["location", "https://n1.example/x"],
   ]);
-  const answer = towardsClient(new Response("body", { status: 418, headers }), NODE, URL_AT_EDGE);
+  const answer = towardsClient(new Response("body", { status: 418, headers }));
   assert.equal(answer.status, 418);
   assert.deepEqual(answer.headers.getSetCookie(), ["a=1", "b=2"]);
   answer.headers.delete("set-cookie");
@@ -130,27 +130,8 @@ test("towards the client everything passes but what concerns the hop", () => {
     "access-control-allow-origin": "https://app.example",
     "content-type": "text/plain;charset=UTF-8",
     etag: '"x"',
+    location: "https://n1.example/x",
     "x-mesh-attempts": "2",
     "x-mesh-worker": "w",
   });
-});
-
-test("a redirect to the node is one to the edge, and any other passes", () => {
-  const redirected = (location: string) =>
-    towardsClient(new Response(null, { status: 302, headers: { location } }), NODE, URL_AT_EDGE).headers.get(
-      "location",
-    );
-  assert.equal(redirected("https://n1.example/login?next=%2F"), "https://edge.example/login?next=%2F");
-  assert.equal(redirected("http://N1.example/x"), "https://edge.example/x");
-  assert.equal(redirected("//n1.example/x"), "https://edge.example/x");
-  for (const other of [
-    "/login",
-    "../x",
-    "https://other.example/x",
-    "mailto:a@n1.example",
-    "https://",
-    "https://n1.example.org/",
-  ]) {
-    assert.equal(redirected(other), other);
-  }
 });
