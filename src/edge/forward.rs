@@ -160,7 +160,7 @@ impl Edge {
             Box::pin(Upload::take(body, KEEP, None, &self.kept, &progress)).await?
         };
         let scheme = if self.is_tls { "https" } else { "http" };
-        headers::to_node(&mut headers, &Sender { ip: client.ip(), scheme, host: None }, host.as_str());
+        headers::to_node(&mut headers, &Sender { ip: client.ip(), scheme }, host.as_str());
         let target = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let is_repeatable = is_repeatable(&method);
         Ok(Outbound { method, target, headers, upload, progress, is_tunnel, is_repeatable })

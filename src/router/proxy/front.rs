@@ -69,7 +69,7 @@ impl Answers for Front {
     }
 }
 
-/// The host that an edge's client asked, believed like the scheme.
+/// The host that an edge's client asked, believed like the scheme. Services are told of it, and not of the tunnel's name.
 fn host_of_edge(headers: &HeaderMap) -> Option<Authority> {
     let host = single(headers, &headers::FORWARDED_HOST, "x-forwarded-host").ok().flatten()?;
     parse_authority(host)
@@ -99,21 +99,20 @@ impl Front {
         if request.method() == Method::CONNECT {
             return Ok(no_connect(request.version()));
         }
-        let host = host_of(&request).map_err(Failure::bad_request)?;
+        let mut host = host_of(&request).map_err(Failure::bad_request)?;
         let target =
             classify(&request, &host, &proxy.shared.config.mesh_domain).map_err(Failure::bad_request)?;
         let sender = match &self.kind {
             _ if target == Target::Health => return Ok(proxy.health(&request)),
-            Kind::Ingress => {
-                Sender { ip: client.ip(), scheme: if self.is_tls { "https" } else { "http" }, host: None }
-            }
+            Kind::Ingress => Sender { ip: client.ip(), scheme: if self.is_tls { "https" } else { "http" } },
             Kind::Edge { secrets, .. } => {
                 let ip = secrets.verify(&request, host.as_str(), unix_now().as_secs())?;
                 if let Some(entry) = log.as_mut() {
                     entry.sent_by(ip);
                 }
                 let headers = request.headers();
-                Sender { ip, scheme: self.scheme_of_edge(headers), host: host_of_edge(headers) }
+                host = host_of_edge(headers).unwrap_or(host);
+                Sender { ip, scheme: self.scheme_of_edge(headers) }
             }
         };
         if let (Some(entry), Target::Service(target)) = (log, &target) {

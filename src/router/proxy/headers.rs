@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use http::header::{CONNECTION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE, VIA};
-use http::uri::Authority;
 
 /// The service that a request is for.
 pub(crate) const SERVICE: HeaderName = HeaderName::from_static("x-mesh-service");
@@ -119,8 +118,6 @@ pub(crate) struct Sender {
     pub(crate) ip: IpAddr,
     /// `http` or `https`.
     pub(crate) scheme: &'static str,
-    /// The host that it asked, when that is not the one of the request.
-    pub(crate) host: Option<Authority>,
 }
 
 /// Turns a client's headers into those of the request that travels on. What the client says of itself is dropped.
@@ -142,7 +139,6 @@ pub(crate) fn to_node(headers: &mut HeaderMap, sender: &Sender, host: &str) {
 
 fn forwarded(headers: &mut HeaderMap, sender: &Sender, host: &str) {
     join_cookies(headers);
-    let host = sender.host.as_ref().map_or(host, Authority::as_str);
     set(headers, FORWARDED_FOR, sender.ip.to_string());
     let as_given = headers.get(HOST).filter(|given| given.as_bytes() == host.as_bytes()).cloned();
     match as_given {

@@ -33,6 +33,7 @@ fn member(number: u16) -> CensusMember {
         zone: "eu".into(),
         epoch: 1_000 + u64::from(number),
         version: 1,
+        draining: false,
     }
 }
 
@@ -63,6 +64,7 @@ fn config() -> PolicyConfig {
         alone_ok: true,
         record: None,
         seed: [1; 32],
+        rules: Rules::default(),
     }
 }
 

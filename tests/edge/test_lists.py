@@ -1,0 +1,229 @@
+"""Which nodes an edge knows, and which it picks."""
+
+import pytest
+from support import services
+from support.client import echo
+from support.fakes import entry
+from support.processes import eventually
+
+USABLE_BY_NOBODY = {
+    "nothing": None,
+    "no JSON": b"\x00garbage {",
+    "another cluster": {"v": 1, "cluster": "other", "nodes": []},
+    "no nodes": {"v": 1, "cluster": "it", "cluster_id": "5be1c09a77d0e213"},
+    "nodes that are none": {"v": 1, "cluster": "it", "cluster_id": "5be1c09a77d0e213", "nodes": "all"},
+}
+
+
+def served_by(edge, mesh, times=6):
+    """Who answers so many requests, all of which must be answered."""
+    answers = [edge.get(echo()) for _ in range(times)]
+    assert [answer.status for answer in answers] == [200] * times
+    return {mesh.by_id(answer.header("x-mesh-worker")) for answer in answers}
+
+
+def refreshed(edge, mesh):
+    """Sends requests until a live summary was asked for."""
+    wanted = sum(node.count("/.mesh/summary") for node in mesh) + 1
+
+    def asked():
+        edge.get(echo())
+        return sum(node.count("/.mesh/summary") for node in mesh) >= wanted
+
+    eventually(asked, 20, "a refresh")
+
+
+def test_a_cold_edge_answers_by_the_stored_list(launch, mesh):
+    edge = launch(mesh.summary())
+    answer = edge.get(echo())
+    assert answer.status == 200
+    assert answer.seconds < 2
+    assert answer.tries == 1
+
+
+def test_all_nodes_are_used(standing):
+    assert served_by(standing.edge, standing.mesh, 80) == set(standing.mesh)
+
+
+def test_a_node_appears_without_a_write(launch, mesh):
+    edge = launch(mesh.summary([mesh[0]]))
+    assert edge.get(echo()).status == 200
+    mesh[0].kill()
+    assert served_by(edge, mesh, 20) == {mesh[1], mesh[2]}
+
+
+def test_a_node_that_joins_later_is_learnt_by_the_refresh(launch, mesh):
+    mesh.tell(mesh.summary([mesh[0]]))
+    edge = launch(mesh.summary([mesh[0]]))
+    assert served_by(edge, mesh) == {mesh[0]}
+    mesh.tell(mesh.summary([mesh[1]]))
+    eventually(lambda: served_by(edge, mesh, 1) == {mesh[1]}, 15, "the new list")
+
+
+def test_the_store_is_read_once_in_30_requests(launch, mesh):
+    edge = launch(mesh.summary(), counted=True)
+    served_by(edge, mesh, 30)
+    assert edge.store_reads() == 1
+
+
+def test_the_store_is_read_once_in_5_s_while_all_are_dead(launch, mesh):
+    edge = launch(mesh.summary(), counted=True)
+    for node in mesh:
+        node.kill()
+    answers = [edge.get(echo()) for _ in range(10)]
+    assert {answer.status for answer in answers} == {503}
+    assert edge.store_reads() <= 1 + sum(answer.seconds for answer in answers) / 5
+
+
+def test_what_is_new_in_the_store_is_found_when_all_known_nodes_are_dead(launch, make_mesh):
+    old, new = make_mesh(2), make_mesh(1)
+    edge = launch(old.summary())
+    assert served_by(edge, old)
+    edge.store(new.summary())
+    for node in old:
+        node.kill()
+    answer = eventually(lambda: (found := edge.get(echo())).status == 200 and found, 15, "a look into the store")
+    assert answer.header("x-mesh-worker") == new[0].id
+
+
+@pytest.mark.parametrize("value", USABLE_BY_NOBODY.values(), ids=USABLE_BY_NOBODY)
+def test_without_a_usable_list_there_is_a_503_until_there_is_one(launch, mesh, value):
+    edge = launch(value)
+    answer = edge.get(echo())
+    assert (answer.status, answer.header("x-mesh-error")) == (503, "no_summary")
+    assert answer.json()["reason"] == "no_summary"
+    if value is None:
+        edge.store(mesh.summary())
+        eventually(lambda: edge.get(echo()).status == 200, 15, "a look into the store")
+
+
+@pytest.mark.parametrize("value", [None, b"\x00garbage {"], ids=["nothing", "garbage"])
+def test_seeds_are_asked_when_the_store_has_no_list(launch, mesh, value):
+    edge = launch(value, seeds=[mesh[0].url])
+    assert edge.get(echo()).status == 200
+    mesh[0].kill()
+    assert served_by(edge, mesh) <= {mesh[1], mesh[2]}
+
+
+def test_a_stale_summary_of_a_newer_schema_with_odd_entries_is_used(launch, mesh):
+    host = mesh[0].url.removeprefix("http://")
+    odd = [
+        "text",
+        None,
+        7,
+        [],
+        {"id": "no url"},
+        {"url": 5},
+        {"url": ""},
+        {"url": "ftp://" + host},
+        {"url": f"http://user:word@{host}"},
+        {"url": f"http://{host}/{'x' * 120}"},
+        {"url": "nonsense"},
+        {"url": mesh[1].url, "new": {"in": ["v", 99]}},
+    ]
+    strange = mesh.summary(odd, v=99, at="2026-11-01T00:00:00Z", seq="new", services=[1], more={"x": None}, term=None)
+    mesh.tell(strange)
+    edge = launch(strange)
+    assert served_by(edge, mesh) == {mesh[1]}
+    assert mesh[0].requests == []
+
+
+def test_entries_that_nobody_sees_are_tried_last(launch, mesh):
+    unseen = [{**node.entry, "unseen_since": "2026-11-22T06:00:00Z"} for node in mesh.nodes[:2]]
+    mesh.tell(mesh.summary([*unseen, mesh[2]]))
+    edge = launch(mesh.summary([*unseen, mesh[2]]))
+    assert served_by(edge, mesh, 12) == {mesh[2]}
+    mesh[2].kill()
+    assert served_by(edge, mesh, 12) <= {mesh[0], mesh[1]}
+
+
+def test_entries_that_all_are_unseen_are_used(launch, mesh):
+    unseen = [{**node.entry, "unseen_since": "2026-11-22T06:00:00Z"} for node in mesh]
+    mesh.tell(mesh.summary(unseen))
+    edge = launch(mesh.summary(unseen))
+    assert served_by(edge, mesh)
+
+
+def test_the_stored_list_is_the_fallback_of_the_live_one(launch, mesh):
+    mesh.tell(mesh.summary([mesh[0]]))
+    edge = launch(mesh.summary())
+    served_by(edge, mesh, 1)
+    assert served_by(edge, mesh, 12) == {mesh[0]}
+    mesh[0].kill()
+    assert served_by(edge, mesh, 12) <= {mesh[1], mesh[2]}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [b"garbage", b"[]", {"nodes": None}, {"cluster": "other"}, {"cluster_id": "0000000000000001"}],
+    ids=["no JSON", "no object", "no nodes", "another cluster", "another cluster_id"],
+)
+def test_a_live_answer_that_is_not_of_this_cluster_is_not_adopted(launch, mesh, wrong):
+    """The third node is only in that answer, which the first one gives."""
+    known = mesh.summary(mesh.nodes[:2])
+    mesh.tell(known)
+    mesh[0].summary = wrong if isinstance(wrong, bytes) else {**mesh.summary(), **wrong}
+    edge = launch(known)
+    assert served_by(edge, mesh, 12) <= {mesh[0], mesh[1]}
+    mesh[0].kill()
+    mesh[1].kill()
+    assert edge.get(echo()).status == 503
+    assert mesh[2].requests == []
+
+
+def test_another_cluster_id_sends_the_edge_to_the_store(launch, mesh):
+    """As when the cluster was founded anew: the store knows, and then the live lists are believed."""
+    edge = launch(mesh.summary([mesh[0]]))
+    mesh.tell(mesh.summary([mesh[0]]))
+    assert served_by(edge, mesh) == {mesh[0]}
+    founded = "00000000000000aa"
+    edge.store(mesh.summary([mesh[0]], cluster_id=founded))
+    mesh.tell(mesh.summary([mesh[1]], cluster_id=founded, term=1))
+    eventually(lambda: served_by(edge, mesh, 1) == {mesh[1]}, 25, "the list of the cluster that was founded anew")
+
+
+def test_a_lower_term_is_ignored(launch, mesh):
+    """That of the store does not matter: a leader without a budget does not write."""
+    first, second, third = mesh
+    mesh.tell(mesh.summary([first], term=4))
+    edge = launch(mesh.summary([first], term=9))
+    assert served_by(edge, mesh) == {first}
+    mesh.tell(mesh.summary([second], term=3))
+    refreshed(edge, mesh)
+    assert served_by(edge, mesh, 30) == {first}
+    assert second.requests == []
+    mesh.tell(mesh.summary([third], term=4))
+    eventually(lambda: served_by(edge, mesh, 1) == {third}, 15, "a list of the same term")
+
+
+def test_a_node_that_failed_is_left_alone_for_10_s(launch, mesh):
+    edge = launch(mesh.summary())
+    served_by(edge, mesh, 1)
+    mesh[0].kill()
+    eventually(lambda: edge.get(echo()).tries == 2, what="a try at the dead node")
+    mesh[0].revive()
+    before = mesh[0].served()
+    assert all(edge.get(echo()).tries == 1 for _ in range(30))
+    assert mesh[0].served() == before
+    eventually(lambda: edge.get(echo()).status == 200 and mesh[0].served() > before, 20, "the end of the penalty")
+
+
+def test_seeds_and_entries_are_the_same_node(launch, mesh):
+    """A node that is a seed too is not tried twice."""
+    for node in mesh:
+        node.summary = mesh.summary([mesh[0]])
+    edge = launch(None, seeds=[mesh[0].url])
+    assert served_by(edge, mesh) == {mesh[0]}
+    target = echo()
+    mesh[0].service = services.unstarted()
+    assert edge.get(target).status == 503
+    assert mesh.deliveries(target) == 1
+
+
+def test_entry_urls_may_end_with_a_slash(launch, mesh):
+    told = mesh.summary([entry(mesh[0].url + "/")])
+    mesh.tell(told)
+    edge = launch(told)
+    target = echo("?x=1")
+    assert edge.get(target).status == 200
+    assert mesh.deliveries(target) == 1
