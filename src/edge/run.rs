@@ -33,9 +33,6 @@ const DRAIN_NOTICE: Duration = Duration::from_secs(1);
 /// For the goodbyes of what is still open at the end of the drain.
 const PARTING: Duration = Duration::from_secs(1);
 
-/// Connections of one client at the same time.
-const MAX_CONNECTIONS_PER_CLIENT: usize = 1024;
-
 /// What is printed once it serves.
 #[derive(Debug, Clone, Serialize)]
 pub struct Ready {
@@ -146,7 +143,7 @@ impl Edge {
             limits: Limits {
                 max_header: args.max_header,
                 max_connections: args.max_connections,
-                max_connections_per_client: MAX_CONNECTIONS_PER_CLIENT,
+                max_connections_per_client: args.max_connections_per_client,
             },
             clock: self.clock,
             drain: self.drain.clone(),
