@@ -71,6 +71,12 @@ impl Directory {
         self.roster.load()
     }
 
+    /// Whether the store or a node has told of nodes.
+    pub(super) fn knows_a_list(&self) -> bool {
+        let roster = self.roster.load();
+        roster.is_live || roster.is_stored
+    }
+
     /// The node that is to be tried after those in `tried`.
     pub(super) fn pick(&self, tried: &[Arc<Node>]) -> Option<Arc<Node>> {
         self.roster.load().pick(tried, self.clock.now(), &mut *locked(&self.rng))
@@ -122,8 +128,9 @@ impl Directory {
             }
             StoreReply::Stored => return,
         };
-        let Some(summary) = Summary::read(&value, &self.cluster) else {
-            tracing::warn!(cluster = self.cluster, "what the store holds is no summary of this cluster");
+        let usable = Summary::read(&value, &self.cluster).filter(|summary| !summary.nodes.is_empty());
+        let Some(summary) = usable else {
+            tracing::warn!(cluster = self.cluster, "what the store holds names no node of this cluster");
             return;
         };
         tracing::info!(nodes = summary.nodes.len(), term = summary.term, "summary read from the store");
@@ -155,7 +162,7 @@ impl Directory {
                 self.roster.store(Arc::new(book.roster()));
                 true
             }
-            Adoption::Older => true,
+            Adoption::Kept => true,
             Adoption::Foreign => false,
         }
     }

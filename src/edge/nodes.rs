@@ -110,8 +110,8 @@ impl Roster {
 pub(super) enum Adoption {
     /// It is the live list now.
     Adopted,
-    /// A later one is known already.
-    Older,
+    /// What is known is as good, or better.
+    Kept,
     /// It tells of another history of the cluster than the store does.
     Foreign,
 }
@@ -147,8 +147,13 @@ impl Book {
         }
         // Terms of different histories cannot be compared, unless nothing else tells which one is right.
         let comparable = |live: &Summary| self.stored.is_none() || live.cluster_id == summary.cluster_id;
-        if self.live.as_ref().is_some_and(|live| comparable(live) && live.term > summary.term) {
-            return Adoption::Older;
+        // Nodes without a public URL, which are known as seeds, may list nobody.
+        let is_worse = |live: &Summary| {
+            comparable(live)
+                && (live.term > summary.term || summary.nodes.is_empty() && !live.nodes.is_empty())
+        };
+        if self.live.as_ref().is_some_and(is_worse) {
+            return Adoption::Kept;
         }
         self.live = Some(summary);
         Adoption::Adopted

@@ -96,23 +96,20 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The node that is tried first, when it had to be found.
+    /// The node that is tried first, when it has to be found.
     async fn begin(&mut self) -> Option<Arc<Node>> {
-        let directory = &self.edge.directory;
-        let is_cold = {
-            let roster = directory.roster();
-            !roster.is_live && !roster.is_stored
-        };
-        if is_cold {
-            Box::pin(directory.read_store()).await;
-        }
-        Box::pin(self.discover()).await
-    }
-
-    async fn discover(&mut self) -> Option<Arc<Node>> {
         let is_repeatable = self.outbound.freedom().is_repeatable;
         if !self.edge.must_discover(is_repeatable) {
             return None;
+        }
+        // Boxed, because most requests need no room for this.
+        Box::pin(self.discover(is_repeatable)).await
+    }
+
+    async fn discover(&mut self, is_repeatable: bool) -> Option<Arc<Node>> {
+        let directory = &self.edge.directory;
+        if !directory.knows_a_list() {
+            directory.read_store().await;
         }
         match self.edge.discover(is_repeatable).await? {
             Discovered::Node(node) => Some(node),

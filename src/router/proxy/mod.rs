@@ -32,7 +32,7 @@ pub(crate) mod socket;
 mod stream;
 pub(crate) mod target;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trace;
 pub(crate) mod tunnel;
 pub(crate) mod upload;
