@@ -169,6 +169,7 @@ fn census() -> Census {
         zone: "eu".into(),
         epoch: 1_000,
         version: 1,
+        draining: false,
     };
     Census {
         members: (0..3).map(member).collect(),

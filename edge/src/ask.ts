@@ -23,6 +23,7 @@ export async function ask(visit: Visit, node: string, stop = new AbortController
     visit.answers(node);
     if (nodes.isForeign(summary)) await readStore(visit);
     nodes.adoptLive(summary);
+    nodes.refreshedAt = world.now();
     return !nodes.isForeign(summary);
   } catch {
     // Whoever stops early has found another node, and this one did nothing wrong.

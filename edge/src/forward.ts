@@ -37,7 +37,7 @@ class Forward {
   /** A try may have been started somewhere. */
   #mayBeStarted = false;
   /** The last answer of a node that did not start. */
-  #held: Response | undefined;
+  #held: { response: Response; node: string } | undefined;
 
   constructor(visit: Visit, request: Request, url: URL, service: string | null, body: Body) {
     this.#visit = visit;
@@ -57,7 +57,7 @@ class Forward {
       tried.add(node);
       const final = await this.#try(node);
       if (final) {
-        if (this.#held) giveUp(this.#held);
+        if (this.#held) giveUp(this.#held.response);
         return final;
       }
       if (this.#body.isStream || tried.size >= TRIES) break;
@@ -67,7 +67,7 @@ class Forward {
 
   #order(): string[] {
     const { nodes, seeds, world } = this.#visit;
-    return nodes.order(seeds, world.now(), world.random, !this.#isRepeatable);
+    return nodes.order(world, seeds, !this.#isRepeatable);
   }
 
   /** The node to try next. */
@@ -122,11 +122,11 @@ class Forward {
       return undefined;
     }
     if (outcome.status === 503 && outcome.headers.get("x-mesh-retry") === "1") {
-      if (this.#held) giveUp(this.#held);
-      this.#held = outcome;
+      if (this.#held) giveUp(this.#held.response);
+      this.#held = { response: outcome, node };
       return undefined;
     }
-    return towardsClient(outcome, visit.tried.size);
+    return this.#pass(outcome, node);
   }
 
   #send(node: string): Promise<Outcome> {
@@ -148,7 +148,7 @@ class Forward {
   #end(): Response {
     const { nodes, tried, asked, refused } = this.#visit;
     if (this.#held) {
-      const response = towardsClient(this.#held, tried.size);
+      const response = this.#pass(this.#held.response, this.#held.node);
       if (this.#mayBeStarted) response.headers.delete("x-mesh-retry");
       return response;
     }
@@ -165,6 +165,10 @@ class Forward {
       unstarted: !this.#mayBeStarted,
     });
     return this.#marked(response);
+  }
+
+  #pass(response: Response, node: string): Response {
+    return towardsClient(response, node, this.#url, this.#visit.tried.size);
   }
 
   #marked(response: Response): Response {

@@ -22,11 +22,20 @@ export function towardsNode(request: Request, url: URL, ip: string): Headers {
 }
 
 /** The answer of a node, as the client gets it. */
-export function towardsClient(response: Response, tries: number): Response {
+export function towardsClient(response: Response, node: string, url: URL, tries: number): Response {
   const answer = new Response(response.body, response);
   strip(answer.headers);
+  const location = answer.headers.get("location");
+  if (location) answer.headers.set("location", atEdge(location, node, url));
   answer.headers.set("x-mesh-tries", String(tries));
   return answer;
+}
+
+/** Services know the host of the node only; a redirect to it is one to the edge. */
+function atEdge(location: string, node: string, url: URL): string {
+  if (!/^(https?:)?\/\//i.test(location) || !URL.canParse(location, node)) return location;
+  const there = new URL(location, node);
+  return there.host === new URL(node).host ? url.origin + there.href.slice(there.origin.length) : location;
 }
 
 /** The address of the client, which Cloudflare tells. */

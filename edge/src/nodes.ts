@@ -1,4 +1,5 @@
 import type { Entry, Summary } from "./summary.ts";
+import type { World } from "./world.ts";
 
 /** For how long a node that failed is tried last, in milliseconds. */
 const PENALTY = 10_000;
@@ -27,7 +28,8 @@ export class Nodes {
   #answeredAt = new Map<string, number>();
 
   /** The known nodes, in the order in which to try them. Fresh ones come first when `preferFresh`. */
-  order(seeds: string[], now: number, random: () => number, preferFresh = false): string[] {
+  order(world: World, seeds: string[], preferFresh = false): string[] {
+    const now = world.now();
     const ranks = new Map<string, number>();
     const add = (entries: Entry[], rank: number) => {
       for (const { url, unseen } of entries) {
@@ -42,7 +44,7 @@ export class Nodes {
       seeds.map((url) => ({ url, unseen: false })),
       4,
     );
-    const shuffled = [...ranks].map(([url, rank]) => ({ url, rank, dice: random() }));
+    const shuffled = [...ranks].map(([url, rank]) => ({ url, rank, dice: world.random() }));
     return shuffled.sort((a, b) => a.rank - b.rank || a.dice - b.dice).map(({ url }) => url);
   }
 

@@ -20,7 +20,7 @@ export function isDue(world: World, nodes: Nodes): boolean {
 /** Asks random nodes for the live list, until one answers. */
 export async function refresh(visit: Visit): Promise<void> {
   const { world, nodes, seeds } = visit;
-  for (const node of nodes.order(seeds, world.now(), world.random).slice(0, TRIES)) {
+  for (const node of nodes.order(world, seeds).slice(0, TRIES)) {
     if (await ask(visit, node)) return;
   }
 }

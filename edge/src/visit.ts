@@ -66,10 +66,10 @@ export class Visit {
     return this.fetch(url.href, init);
   }
 
-  /** Sends a request as it is; redirects are the client's to follow. */
+  /** Sends a request as it is. Redirects are the client's to follow; caches would tell neither versions nor nodes apart. */
   fetch(url: string, init: RequestInit): Promise<Response> {
     this.#calls += 1;
-    return this.world.fetch(url, { ...init, redirect: "manual" });
+    return this.world.fetch(url, { ...init, redirect: "manual", cache: "no-store" });
   }
 
   /** A node failed. */

@@ -35,6 +35,9 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// Others hear within this time that a node drains, and stop sending; until then it takes what they send.
 const DRAIN_NOTICE: Duration = Duration::from_millis(250);
 
+/// The same for edges, which ask every 5 s which nodes there are. Behind a tunnel a closed port looks like a request that broke.
+const EDGE_NOTICE: Duration = Duration::from_secs(6);
+
 /// For the goodbyes of what is still open at the end of the drain.
 const PARTING: Duration = Duration::from_secs(1);
 
@@ -255,8 +258,9 @@ impl Node {
         match self.leaving {
             Leaving::No => {
                 tracing::info!(why, timeout = ?self.config.drain_timeout, "draining");
-                let from = now() + DRAIN_NOTICE;
+                let notice = if self.config.edge.is_some() { EDGE_NOTICE } else { DRAIN_NOTICE };
                 let until = now() + self.config.drain_timeout.max(DRAIN_NOTICE);
+                let from = until.min(now() + notice);
                 self.leaving = Leaving::Announced { from, until };
                 self.feed(Input::Local(LocalChange::Draining));
             }
