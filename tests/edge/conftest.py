@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from support.edges import MeshEdge, Spares
+from support.edges import MeshEdge, Spares, Worker
 from support.fakes import Mesh
 
 pytest_plugins = ["support.offline"]
@@ -35,11 +35,11 @@ def launch(kind, directory, spares):
 
     def launch(stored=None, counted=False, **options):
         if kind == "worker":
-            edge = spares.take(**options)
+            edge = Worker(spares.take(**options))
             edge.store(stored)
         else:
-            kv = spares.take().kv if counted else None
-            edge = MeshEdge(directory, stored, kv=kv, **options)
+            harness = spares.take() if counted else None
+            edge = MeshEdge(directory, stored, harness=harness, **options)
         started.append(edge)
         return edge
 
@@ -79,7 +79,7 @@ class Standing:
 @pytest.fixture(scope="session")
 def shared(kind, directory, spares):
     mesh = Mesh(5)
-    edge = spares.take() if kind == "worker" else MeshEdge(directory, mesh.summary())
+    edge = Worker(spares.take()) if kind == "worker" else MeshEdge(directory)
     edge.store(mesh.summary())
     yield Standing(edge, mesh)
     edge.assert_alive()

@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 from support.client import echo
-from support.fakes import BlackHole, Refusing, Silent
+from support.fakes import BlackHole, Refusing, Silent, unseen
 
 REPETITIONS = int(os.environ.get("REPETITIONS", "3"))
 
@@ -25,7 +25,7 @@ def test_the_first_answer_after_the_node_in_use_is_gone(launch, make_mesh, figur
     edge = None
     for turn in range(REPETITIONS):
         used, *others = mesh.nodes[3 * turn : 3 * turn + 3]
-        summary = mesh.summary([used, *({**other.entry, "unseen_since": "2026-11-22T06:00:00Z"} for other in others)])
+        summary = mesh.summary([used, *(unseen(other) for other in others)])
         mesh.tell(summary)
         edge = launch(summary)
         assert [edge.get(echo()).header("x-mesh-worker") for _ in range(5)] == [used.id] * 5

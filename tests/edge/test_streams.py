@@ -115,7 +115,7 @@ def test_events_pass_as_they_come(standing, figure):
 
 
 def test_events_that_are_rare_do_not_end_a_stream(standing):
-    answer = standing.edge.get("/api/service/events/2/4000")
+    answer = standing.edge.get("/api/service/events/2/2500")
     assert answer.body.count(b"data: ") == 2
 
 

@@ -69,6 +69,11 @@ def entry(url, **fields):
     return {"id": f"12D3KooW{abs(hash(url)):x}", "url": url, "zone": "eu", "epoch": 1, "version": 1, "unseen_since": None, **fields}
 
 
+def unseen(node):
+    """The line of a node that no writer has seen of late."""
+    return {**node.entry, "unseen_since": "2026-11-22T06:00:00Z"}
+
+
 class Refusing:
     """A port that refuses connections, and that nobody else gets."""
 
