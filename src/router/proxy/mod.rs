@@ -29,7 +29,7 @@ mod search;
 pub(crate) mod serve;
 mod slots;
 pub(crate) mod socket;
-mod stream;
+pub(crate) mod stream;
 pub(crate) mod target;
 #[cfg(test)]
 pub(crate) mod tests;
