@@ -29,8 +29,11 @@ class Node:
     def __init__(self):
         self.id = f"12D3KooWFake{next(NUMBERS):04}"
         self.requests = []
-        self.summary = None
+        # What it tells as live summary, and after how many seconds.
+        self.summary, self.pause = None, 0
+        # By how many seconds its clock is ahead.
         self.skew = 0
+        # The status of its /health.
         self.health = 200
         self.verifier = Verifier()
         # Instead of what a node answers: as a gateway does before a node, and as a service does behind it.
@@ -157,6 +160,8 @@ class Node:
             return await self.gateway(exchange)
         if request.path == "/health" and request.header("x-mesh-service") is None:
             return await exchange.send_json(self.health, {"status": self.health})
+        if len(request.all("x-mesh-service")) > 1:
+            return await mesh_error(exchange, 400, "bad_request")
         refusal = self.verifier.refusal(request, self.now())
         if refusal is not None:
             request.refusal = refusal
@@ -172,6 +177,7 @@ class Node:
         return await (self.service or service)(exchange)
 
     async def send_summary(self, exchange):
+        await asyncio.sleep(self.pause)
         raw = self.summary if isinstance(self.summary, bytes) else json.dumps(self.summary).encode()
         await exchange.send(200, [("content-type", "application/json"), ("etag", f'"{hash(raw):x}"')], raw)
 
