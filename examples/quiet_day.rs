@@ -10,7 +10,7 @@ use http::Method;
 use meshnode::dev::client::Client;
 use meshnode::id::NodeId;
 use meshnode::summary::stores::Store;
-use meshnode::summary::{Census, CensusMember, Output, Policy, PolicyConfig, StoreCall};
+use meshnode::summary::{Census, CensusMember, Output, Policy, PolicyConfig, Rules, StoreCall};
 use meshnode::time::{Duration, Instant};
 use meshnode::view::Status;
 
@@ -152,6 +152,7 @@ fn policy(number: u8) -> Policy {
         alone_ok: true,
         record: None,
         seed: [number; 32],
+        rules: Rules::default(),
     };
     Policy::new(config, Instant::ORIGIN)
 }

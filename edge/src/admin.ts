@@ -1,18 +1,13 @@
-import { failure } from "./answers.ts";
+import { failure, notFound, onlyReading } from "./answers.ts";
+import { isReading } from "./methods.ts";
 
 /** Why a request may not read the admin API; nothing when it may. */
 export async function refuseAdmin(request: Request, token: string | undefined): Promise<Response | undefined> {
-  if (!token) return failure(404, "not_found", "nothing is served at this path");
-  if (request.method !== "GET" && request.method !== "HEAD") {
-    const response = failure(405, "method", "only GET and HEAD are served here");
-    response.headers.set("allow", "GET, HEAD");
-    return response;
-  }
-  const shown = /^bearer +(.*)$/i.exec(request.headers.get("authorization") ?? "")?.[1] ?? "";
-  if (await isSame(shown, token)) return undefined;
-  const response = failure(401, "unauthorized", "this needs the admin token, as Authorization: Bearer");
-  response.headers.set("www-authenticate", "Bearer");
-  return response;
+  if (!token) return notFound();
+  if (!isReading(request)) return onlyReading();
+  const shown = request.headers.get("authorization")?.replace(/^bearer +/i, "Bearer ") ?? "";
+  if (await isSame(shown, `Bearer ${token}`)) return undefined;
+  return failure(401, "unauthorized", "the admin token is needed", { "www-authenticate": "Bearer" });
 }
 
 /** Compares digests, which are of one length, in constant time. */

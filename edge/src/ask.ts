@@ -1,66 +1,53 @@
+import { adoptLive, isForeign } from "./nodes.ts";
+import { giveUp, inTime, send } from "./send.ts";
 import { readStore } from "./store.ts";
 import { parseSummary } from "./summary.ts";
-import { giveUp, type Visit } from "./visit.ts";
+import { note, type Visit } from "./visit.ts";
 
 /** For how long a node may take to answer for its summary, in milliseconds. */
 const PATIENCE = 1_500;
 
-/** The longest summary that is read, in bytes; the mesh writes 8,000. */
+/** The longest summary that is read, in characters; the mesh writes 8,000 bytes. */
 const MAX_SUMMARY = 65_536;
 
-/** Asks a node for its summary. True when the node is of this cluster; its list is then adopted, unless it is behind. */
-export async function ask(visit: Visit, node: string, stop = new AbortController()): Promise<boolean> {
-  const { world, nodes, env } = visit;
+/**
+ * Asks a node for its summary, unless another one is `found` meanwhile. True when the node is of this cluster; its list
+ * is then adopted, unless it is behind.
+ */
+export async function ask(visit: Visit, node: string, found?: AbortSignal): Promise<boolean> {
+  const { nodes } = visit;
   visit.asked.add(node);
-  const cancel = world.after(PATIENCE, () => stop.abort());
+  const stop = new AbortController();
+  found?.addEventListener("abort", () => stop.abort());
+  const cancel = visit.after(PATIENCE, () => stop.abort());
   try {
-    const text = await summaryOf(visit, node, stop.signal);
-    const summary = text === undefined ? undefined : parseSummary(text, env.CLUSTER);
-    if (!summary) {
-      visit.fails(node);
-      return false;
-    }
-    visit.answers(node);
-    if (nodes.isForeign(summary)) await readStore(visit);
-    nodes.adoptLive(summary);
-    nodes.refreshedAt = world.now();
-    return !nodes.isForeign(summary);
+    const summary = parseSummary(await summaryOf(visit, node, stop.signal), visit.env.CLUSTER);
+    note(visit, node, summary !== undefined);
+    if (!summary) return false;
+    if (isForeign(nodes, summary)) await readStore(visit);
+    adoptLive(nodes, summary);
+    nodes.refreshedAt = visit.now();
+    return !isForeign(nodes, summary);
   } catch {
-    // Whoever stops early has found another node, and this one did nothing wrong.
-    if (stop.signal.reason !== FOUND) visit.fails(node);
+    if (!found?.aborted) note(visit, node, false);
     return false;
   } finally {
     cancel();
   }
 }
 
-/** Why a question is stopped early. */
-export const FOUND = "another node answered";
-
-async function summaryOf(visit: Visit, node: string, signal: AbortSignal): Promise<string | undefined> {
-  const get = () => visit.send(node, "/.mesh/summary", { method: "GET", headers: new Headers(), signal });
-  let response = await get();
-  if (visit.refusal(response) === "edge_clock") {
-    giveUp(response);
-    response = await get();
-    visit.refusal(response);
-  }
-  if (response.status === 200) return bounded(response);
-  giveUp(response);
-  return undefined;
-}
-
-/** The text of an answer; nothing when it is too long. */
-async function bounded(response: Response): Promise<string | undefined> {
+/** The text of the answer; none when it is too long, or a refusal. */
+async function summaryOf(visit: Visit, node: string, signal: AbortSignal): Promise<string> {
+  const headers = new Headers();
+  const response = await inTime(visit, () => send(visit, node, "/.mesh/summary", { method: "GET", headers, signal }));
   let text = "";
-  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
-  for (;;) {
-    const part = await reader?.read();
-    if (!part || part.done) return text;
-    text += part.value;
-    if (text.length > MAX_SUMMARY) {
-      await reader?.cancel();
-      return undefined;
+  if (response.status !== 200 || !response.body) giveUp(response);
+  else {
+    for await (const part of response.body.pipeThrough(new TextDecoderStream())) {
+      text += part;
+      // To leave the loop closes the stream.
+      if (text.length > MAX_SUMMARY) return "";
     }
   }
+  return text;
 }

@@ -1,5 +1,6 @@
-import { giveUp, type Visit } from "./visit.ts";
-import { pause, type World } from "./world.ts";
+import { call, giveUp } from "./send.ts";
+import type { Visit } from "./visit.ts";
+import { within } from "./world.ts";
 
 /** The first time of silence after which a node is asked whether it lives, and the longest, in milliseconds. */
 const SILENCE = 1_000;
@@ -10,6 +11,9 @@ const QUESTIONS = 16;
 
 /** For how long it may take to answer that, in milliseconds. */
 const PATIENCE = 1_000;
+
+/** What the free plan allows a request to fetch, less what tries and a refresh may still need. */
+const MAX_CALLS = 42;
 
 /** How one try ended: with an answer, a lost connection, or a node that does not answer for itself. */
 export type Outcome = Response | "lost" | "silent";
@@ -22,14 +26,14 @@ export async function attempt(
 ): Promise<Outcome> {
   const stop = new AbortController();
   const answer: Promise<Outcome> = send(stop.signal).catch(() => "lost");
-  for (let asked = 0; asked < QUESTIONS; asked++) {
-    const outcome = await within(visit.world, answer, Math.min(SILENCE * 2 ** asked, LONGEST_SILENCE));
+  for (let asked = 0; asked < QUESTIONS && visit.calls < MAX_CALLS; asked++) {
+    const outcome = await within(visit, Math.min(SILENCE * 2 ** asked, LONGEST_SILENCE), answer);
     if (outcome) return outcome;
-    if (!visit.maySpare) break;
     const question = new AbortController();
-    const first = await Promise.race([answer, lives(visit, node, question)]);
+    const health = lives(visit, node, question.signal);
+    const first = await within(visit, PATIENCE, Promise.race([answer, health]));
     question.abort();
-    if (first === false) {
+    if (!first) {
       stop.abort();
       return "silent";
     }
@@ -39,25 +43,12 @@ export async function attempt(
 }
 
 /** Whether the node answers for itself. */
-async function lives(visit: Visit, node: string, stop: AbortController): Promise<boolean> {
-  const cancel = visit.world.after(PATIENCE, () => stop.abort());
+async function lives(visit: Visit, node: string, signal: AbortSignal): Promise<boolean> {
   try {
-    const response = await visit.fetch(`${node}/health`, { signal: stop.signal });
+    const response = await call(visit, `${node}/health`, { signal });
     giveUp(response);
     return response.status === 200 || response.status === 503;
   } catch {
     return false;
-  } finally {
-    cancel();
-  }
-}
-
-/** What a promise gives, if it does so in time. */
-async function within<T>(world: World, promise: Promise<T>, ms: number): Promise<T | undefined> {
-  const limit = pause(world, ms);
-  try {
-    return await Promise.race([promise, limit.over]);
-  } finally {
-    limit.cancel();
   }
 }

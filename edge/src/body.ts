@@ -1,18 +1,11 @@
+import { isReading } from "./methods.ts";
+
 /** The longest body that is kept, so that it can be sent again, in bytes. */
 const MAX_KEPT = 262_144;
 
-/** The body of a request: none, kept, or a stream that can be sent once. */
-export interface Body {
-  content: ArrayBuffer | ReadableStream | null;
-  isStream: boolean;
-}
-
-/** Takes the body of a request, and keeps it when it is known to be short. */
-export async function takeBody(request: Request): Promise<Body> {
-  if (!request.body || request.method === "GET" || request.method === "HEAD") return { content: null, isStream: false };
-  const length = request.headers.get("content-length");
-  if (length !== null && Number(length) <= MAX_KEPT) {
-    return { content: await request.arrayBuffer(), isStream: false };
-  }
-  return { content: request.body, isStream: true };
+/** The body of a request: kept when it is known to be short, else a stream that can be sent once. */
+export async function takeBody(request: Request): Promise<ArrayBuffer | ReadableStream | null> {
+  if (isReading(request)) return null;
+  const length = Number(request.headers.get("content-length") ?? Number.POSITIVE_INFINITY);
+  return request.body && length <= MAX_KEPT ? request.arrayBuffer() : request.body;
 }

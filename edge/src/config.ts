@@ -1,4 +1,4 @@
-import { nodeUrl } from "./summary.ts";
+import { type Entry, entry } from "./summary.ts";
 
 /** The bindings of the Worker, as wrangler.jsonc names them. */
 export interface Env {
@@ -14,7 +14,6 @@ export interface Env {
 }
 
 /** The seeds that are URLs of nodes. */
-export function seeds(env: Env): string[] {
-  const urls = (env.SEEDS ?? "").split(",").map((url) => nodeUrl(url.trim()));
-  return urls.filter((url) => url !== undefined);
+export function seeds({ SEEDS = "" }: Env): Entry[] {
+  return SEEDS.split(",").flatMap((url) => entry({ url: url.trim() }));
 }

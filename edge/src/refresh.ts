@@ -1,7 +1,6 @@
 import { ask } from "./ask.ts";
-import type { Nodes } from "./nodes.ts";
+import { order } from "./order.ts";
 import type { Visit } from "./visit.ts";
-import type { World } from "./world.ts";
 
 /** The live list is asked for once in so many milliseconds, while there are requests. */
 const APART = 5_000;
@@ -10,8 +9,8 @@ const APART = 5_000;
 const TRIES = 3;
 
 /** Whether it is time; who is told so is to refresh. The time stamp is the lock. */
-export function isDue(world: World, nodes: Nodes): boolean {
-  const now = world.now();
+export function isDue({ nodes, now: clock }: Visit): boolean {
+  const now = clock();
   if (!nodes.live || now - nodes.refreshedAt < APART) return false;
   nodes.refreshedAt = now;
   return true;
@@ -19,8 +18,7 @@ export function isDue(world: World, nodes: Nodes): boolean {
 
 /** Asks random nodes for the live list, until one answers. */
 export async function refresh(visit: Visit): Promise<void> {
-  const { world, nodes, seeds } = visit;
-  for (const node of nodes.order(world, seeds).slice(0, TRIES)) {
+  for (const node of order(visit).slice(0, TRIES)) {
     if (await ask(visit, node)) return;
   }
 }

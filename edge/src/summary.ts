@@ -6,7 +6,8 @@ const MAX_ENTRIES = 64;
 
 /** What the Worker needs of a summary. */
 export interface Summary {
-  clusterId: string | undefined;
+  /** Empty when it is not told. */
+  clusterId: string;
   term: number;
   entries: Entry[];
   services: string[];
@@ -19,40 +20,27 @@ export interface Entry {
   unseen: boolean;
 }
 
-/** Reads a summary of `cluster`; nothing when it is none, whatever else it may be. */
+/** Reads a summary of `cluster`; nothing when it is another thing, and an exception when it is no JSON at all. */
 export function parseSummary(text: string, cluster: string): Summary | undefined {
-  const value = object(json(text));
+  const value = object(JSON.parse(text));
   if (!Array.isArray(value.nodes) || (value.cluster ?? cluster) !== cluster) return undefined;
   return {
-    clusterId: typeof value.cluster_id === "string" ? value.cluster_id : undefined,
-    term: typeof value.term === "number" ? value.term : 0,
+    clusterId: String(value.cluster_id ?? ""),
+    term: Number(value.term) || 0,
     entries: value.nodes.slice(0, MAX_ENTRIES).flatMap(entry),
     services: Object.keys(object(value.services)),
   };
 }
 
-/** The URL of a node in the form in which it is compared; nothing when requests cannot go there. */
-export function nodeUrl(text: unknown): string | undefined {
-  if (typeof text !== "string" || text.length > MAX_URL || !URL.canParse(text)) return undefined;
-  const url = new URL(text);
-  const fits = /^https?:$/.test(url.protocol) && !url.username && !url.password;
-  return fits ? (url.origin + url.pathname).replace(/\/+$/, "") : undefined;
+/** The entry, if requests can go to its URL, in the form in which URLs are compared. */
+export function entry(value: unknown): Entry[] {
+  const { url: text, unseen_since } = object(value);
+  const url = typeof text === "string" && text.length <= MAX_URL && URL.parse(text);
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password) return [];
+  return [{ url: (url.origin + url.pathname).replace(/\/+$/, ""), unseen: unseen_since != null }];
 }
 
-function entry(value: unknown): Entry[] {
-  const { url, unseen_since } = object(value);
-  const known = nodeUrl(url);
-  return known === undefined ? [] : [{ url: known, unseen: unseen_since != null }];
-}
-
-function json(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
+/** Something with properties, if only with none. */
 function object(value: unknown): Record<string, unknown> {
-  return value !== null && typeof value === "object" ? (value as Record<string, unknown>) : {};
+  return Object(value);
 }

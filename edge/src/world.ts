@@ -22,11 +22,15 @@ export const runtime: World = {
   nonce: () => crypto.randomUUID(),
 };
 
-/** Resolves with nothing after so many milliseconds, unless it is cancelled. */
-export function pause(world: World, ms: number): { over: Promise<undefined>; cancel: () => void } {
+/** What a promise gives, if it does so within so many milliseconds. */
+export async function within<T>(world: World, ms: number, promise?: Promise<T>): Promise<T | undefined> {
   let cancel = () => {};
   const over = new Promise<undefined>((resolve) => {
     cancel = world.after(ms, () => resolve(undefined));
   });
-  return { over, cancel };
+  try {
+    return await Promise.race(promise ? [promise, over] : [over]);
+  } finally {
+    cancel();
+  }
 }

@@ -102,23 +102,22 @@ test("a summary that never ends is given up", async () => {
   assert.equal(given, 1);
 });
 
-test("a POST goes to a node that answered within 5 s, and otherwise to one that is found first", async () => {
+test("a POST goes anywhere while nodes answer, and otherwise to one that is found first", async () => {
   const world = new FakeWorld(["a", "b", "c"]);
   await world.request(GET);
+  for (const node of world.nodes.values()) node.asked.length = 0;
+  await world.sleep(4_900);
+  for (let i = 0; i < 20; i++) await world.request(GET, POST);
+  for (const node of world.nodes.values()) assert.ok(node.got.length > 1, "all take their part");
+  assert.equal(asked(world), 0, "nobody was asked first");
   world.node("a").die();
   world.node("b").die();
-  await world.sleep(5_000);
-  await world.request(GET);
-  for (const node of world.nodes.values()) node.asked.length = 0;
-  for (let i = 0; i < 10; i++) {
+  for (let i = 0; i < 20; i++) {
+    await world.sleep(5_000);
     const response = await world.request(GET, POST);
     assert.equal(await response.text(), "https://c.example");
+    assert.equal(response.headers.get("x-mesh-tries"), "1");
   }
-  assert.equal(asked(world), 0, "nobody was asked for it");
-  await world.sleep(60_000);
-  const later = await world.request(GET, POST);
-  assert.equal(await later.text(), "https://c.example");
-  assert.equal(later.headers.get("x-mesh-tries"), "1");
 });
 
 test("a GET of a warm edge asks nobody first", async () => {

@@ -1,15 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { clientAddress, towardsClient, towardsNode } from "../src/headers.ts";
+import { towardsClient, towardsNode } from "../src/headers.ts";
 
 const URL_AT_EDGE = new URL("https://edge.example/api/service/rag/");
-const NODE = "https://n1.example";
 
 type CloudflareRequest = Parameters<typeof towardsNode>[0];
 const request = (headers: [string, string][], method = "GET") =>
   new Request(URL_AT_EDGE.href, { method, headers }) as CloudflareRequest;
 const sent = (headers: [string, string][], method = "GET") =>
-  Object.fromEntries(towardsNode(request(headers, method), URL_AT_EDGE, "192.0.2.7"));
+  Object.fromEntries(towardsNode(request([...headers, ["cf-connecting-ip", "192.0.2.7"]], method), URL_AT_EDGE));
 
 const OWN = {
   "x-forwarded-for": "192.0.2.7",
@@ -26,7 +25,6 @@ test("what a client says of itself or of the mesh is dropped", () => {
     "x-forwarded-prefix",
     "forwarded",
     "x-real-ip",
-    "cf-connecting-ip",
     "cf-ray",
     "cf-ipcountry",
     "cf-worker",
@@ -105,11 +103,9 @@ test("only a GET can ask for a WebSocket", () => {
 });
 
 test("the client's address is Cloudflare's word, and nothing but an address", () => {
-  assert.equal(clientAddress(request([["cf-connecting-ip", "2001:db8::7"]])), "2001:db8::7");
-  for (const bad of ["", "1.2.3.4,sig=0", "x y", "1.2.3.4\t"]) {
-    const ip = clientAddress(request([["cf-connecting-ip", bad]]));
-    assert.match(ip, /^(127\.0\.0\.1|1\.2\.3\.4)$/, bad);
-  }
+  const shown = (ip: string) => towardsNode(request([["cf-connecting-ip", ip]]), URL_AT_EDGE).get("x-forwarded-for");
+  assert.equal(shown("2001:db8::7"), "2001:db8::7");
+  for (const bad of ["", "1.2.3.4,sig=0", "x y", "1.2.3.4, 5.6.7.8"]) assert.equal(shown(bad), "127.0.0.1");
 });
 
 test("towards the client everything passes but what concerns the hop", () => {
@@ -124,8 +120,9 @@ test("towards the client everything passes but what concerns the hop", () => {
     ["x-mesh-attempts", "2"],
     ["access-control-allow-origin", "https://app.example"],
     ["etag", '"x"'],
+    ["location", "https://n1.example/x"],
   ]);
-  const answer = towardsClient(new Response("body", { status: 418, headers }), NODE, URL_AT_EDGE, 3);
+  const answer = towardsClient(new Response("body", { status: 418, headers }));
   assert.equal(answer.status, 418);
   assert.deepEqual(answer.headers.getSetCookie(), ["a=1", "b=2"]);
   answer.headers.delete("set-cookie");
@@ -133,28 +130,8 @@ test("towards the client everything passes but what concerns the hop", () => {
     "access-control-allow-origin": "https://app.example",
     "content-type": "text/plain;charset=UTF-8",
     etag: '"x"',
+    location: "https://n1.example/x",
     "x-mesh-attempts": "2",
-    "x-mesh-tries": "3",
     "x-mesh-worker": "w",
   });
-});
-
-test("a redirect to the node is one to the edge, and any other passes", () => {
-  const redirected = (location: string) =>
-    towardsClient(new Response(null, { status: 302, headers: { location } }), NODE, URL_AT_EDGE, 1).headers.get(
-      "location",
-    );
-  assert.equal(redirected("https://n1.example/login?next=%2F"), "https://edge.example/login?next=%2F");
-  assert.equal(redirected("http://N1.example/x"), "https://edge.example/x");
-  assert.equal(redirected("//n1.example/x"), "https://edge.example/x");
-  for (const other of [
-    "/login",
-    "../x",
-    "https://other.example/x",
-    "mailto:a@n1.example",
-    "https://",
-    "https://n1.example.org/",
-  ]) {
-    assert.equal(redirected(other), other);
-  }
 });

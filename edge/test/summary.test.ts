@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { nodeUrl, parseSummary } from "../src/summary.ts";
+import { parseSummary } from "../src/summary.ts";
 import { summary } from "./support/world.ts";
 
 const parse = (value: unknown) => parseSummary(typeof value === "string" ? value : JSON.stringify(value), "it");
@@ -29,16 +29,17 @@ test("of an entry only the URL must be there, and what is newer does not matter"
     { url: `https://${"f".repeat(130)}.example` },
     { url: "not a url" },
   ];
-  const read = parse({ v: 99, nodes, services: "many", term: "high", cluster_id: 7, more: [[]] });
+  const read = parse({ v: 99, nodes, services: 7, term: "high", cluster_id: 7, more: [[]] });
   assert.deepEqual(read?.entries, [
     { url: "http://a.example:8443", unseen: true },
     { url: "https://b.example", unseen: false },
   ]);
-  assert.deepEqual([read?.term, read?.clusterId, read?.services], [0, undefined, []]);
+  assert.deepEqual([read?.term, read?.clusterId, read?.services], [0, "7", []]);
 });
 
 test("what is no summary of the cluster counts as none", () => {
-  const none = ["", "null", "7", '"x"', "[]", "{", "{}", '{"nodes":null}', '{"nodes":{"a":1}}', "\u0000\ufffd"];
+  for (const text of ["", "{", "\u0000\ufffd", "<html>"]) assert.throws(() => parse(text), SyntaxError, text);
+  const none = ["null", "7", '"x"', "[]", "{}", '{"nodes":null}', '{"nodes":{"a":1}}'];
   for (const text of [...none, { ...summary(["a"]), cluster: "other" }, { ...summary(["a"]), cluster: 7 }]) {
     assert.equal(parse(text), undefined, JSON.stringify(text));
   }
@@ -50,6 +51,7 @@ test("a list that is too long is cut", () => {
 });
 
 test("URLs of nodes compare as they are written most plainly", () => {
-  assert.equal(nodeUrl("HTTPS://N1.Example:443/"), "https://n1.example");
-  assert.equal(nodeUrl("http://[::1]:8080/base//"), "http://[::1]:8080/base");
+  const plain = (url: string) => parse({ nodes: [{ url }] })?.entries[0]?.url;
+  assert.equal(plain("HTTPS://N1.Example:443/"), "https://n1.example");
+  assert.equal(plain("http://[::1]:8080/base//"), "http://[::1]:8080/base");
 });

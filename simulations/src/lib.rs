@@ -3,6 +3,7 @@
 //! [`cluster::Cluster`] is the harness: scripts call its verbs (`crash`, `partition`, `run`, …). What happens follows
 //! from the seed alone; the [`trace`] proves it. See `simulations/README.md`.
 
+pub mod budget;
 pub mod checkers;
 pub mod cluster;
 pub mod explore;

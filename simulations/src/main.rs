@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use meshsim::budget::BudgetArgs;
 use meshsim::checkers::Violation;
 use meshsim::explore::ExploreArgs;
 use meshsim::measure::{BenchArgs, MeasureArgs};
@@ -29,6 +30,7 @@ enum Command {
     Explore(ExploreArgs),
     Measure(MeasureArgs),
     Bench(BenchArgs),
+    Budget(BudgetArgs),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Explore(args) => args.run(),
         Command::Measure(args) => args.run().and_then(verdict),
         Command::Bench(args) => args.run().and_then(verdict),
+        Command::Budget(args) => args.run().and_then(verdict),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

@@ -36,7 +36,7 @@ use crate::gossip::Gossip;
 use crate::id::{IdHash, Identity, ManifestVersion, NodeId, Version};
 use crate::membership::{self, Membership};
 use crate::probe::{Prober, Target};
-use crate::summary::{Policy, PolicyConfig};
+use crate::summary::{Policy, PolicyConfig, Rules};
 use crate::time::{Duration, Instant, earliest};
 use crate::wire::WireError;
 use gate::Gate;
@@ -134,6 +134,7 @@ impl Mesh {
                 alone_ok: !membership.has_contacts(),
                 record: config.write_record.as_deref().and_then(links::decode_record),
                 seed: fork(&mut rng),
+                rules: Rules::default(),
             },
             now,
         );

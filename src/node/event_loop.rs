@@ -10,7 +10,6 @@ use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval, sleep_u
 use tokio_util::task::TaskTracker;
 
 use super::address::Address;
-use super::certificate::Certificate;
 use super::datadir::DataDir;
 use super::local_services::LocalServices;
 use super::published::Published;
@@ -22,6 +21,7 @@ use crate::id::ServiceName;
 use crate::mesh::{Input, LocalChange, Mesh, RequestId};
 use crate::metrics::Metrics;
 use crate::probe::checker::Checker;
+use crate::router::proxy::certificate::Certificate;
 use crate::router::proxy::{EdgeSecrets, Proxy, Tracing};
 use crate::summary::StoreCall;
 use crate::transport::{Hint, Keyring, LinkRequest, Received, Transport};

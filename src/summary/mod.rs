@@ -21,6 +21,7 @@ pub mod stores;
 mod tests;
 
 pub use census::{Census, CensusMember};
+pub use moment::Rules;
 pub use policy::{Output, Policy, PolicyConfig};
 pub use store::{StoreCall, StoreFailure, StoreReply};
 pub use value::{ClusterId, Instances, MAX_NODES, MAX_VALUE_LEN, Node, UnixTime, Value};

@@ -10,6 +10,27 @@ const REFRESH: u64 = 6 * SLOT;
 /// A node that has met nobody leaves a value alone until it has this age, in seconds.
 const LONE_REFRESH: u64 = 7 * SLOT;
 
+/// The rules that simulations leave out one at a time, to show what each is good for; a node keeps all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// The day's attempts are spread over its hours.
+    pub pacing: bool,
+    /// A slot is used once, but for urgent writes.
+    pub slots: bool,
+    /// Writers have different places in a slot.
+    pub stagger: bool,
+    /// Nothing is written at the end of a slot.
+    pub tail: bool,
+    /// An urgent write keeps a distance to the last attempt.
+    pub distance: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { pacing: true, slots: true, stagger: true, tail: true, distance: true }
+    }
+}
+
 /// All that decides whether the leader may write. Times are unix seconds of the store's clock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Situation<'a> {
@@ -33,6 +54,8 @@ pub(super) struct Situation<'a> {
     pub(super) id: IdHash,
     /// The leader expected company and has met nobody.
     pub(super) lone: bool,
+    /// The rules that hold.
+    pub(super) rules: Rules,
 }
 
 /// Whether to write.
@@ -63,11 +86,13 @@ impl Situation<'_> {
         let Some(budget) = self.budget else { return Verdict::Write };
         let slot = self.now / SLOT;
         let next_slot = (slot + 1) * SLOT;
-        let used_up = self.record.attempts_on(self.now / DAY) >= allowed(budget, slot % 24);
-        if used_up || in_tail(self.now) {
+        let allowed = if self.rules.pacing { allowed(budget, slot % 24) } else { budget };
+        let used_up = self.record.attempts_on(self.now / DAY) >= allowed;
+        if used_up || (self.rules.tail && in_tail(self.now)) {
             return Verdict::Wait(next_slot);
         }
         let taken = match reason {
+            _ if !self.rules.slots => false,
             Reason::Urgent => false,
             Reason::First => self.record.taken(slot),
             Reason::Change => self.record.taken(slot) || self.stored_at.is_some_and(|at| at / SLOT >= slot),
@@ -106,7 +131,9 @@ impl Situation<'_> {
 
     fn earliest(&self, reason: Reason, slot: u64) -> u64 {
         match reason {
-            Reason::Urgent => self.record.last_attempt().saturating_add(self.hold),
+            Reason::Urgent if self.rules.distance => self.record.last_attempt().saturating_add(self.hold),
+            Reason::Urgent => 0,
+            _ if !self.rules.stagger => 0,
             _ if self.lone => slot * SLOT + lone_stagger(self.id, slot),
             Reason::First => 0,
             Reason::Change => slot * SLOT + stagger(self.id, slot),

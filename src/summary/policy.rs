@@ -9,7 +9,7 @@ use super::attempt::{Phase, Stored};
 use super::budget::{DEFAULT_BUDGET, SLOT, lone_delay, stagger};
 use super::census::Census;
 use super::draft;
-use super::moment::{Situation, Verdict};
+use super::moment::{Rules, Situation, Verdict};
 use super::record::Record;
 use super::store::StoreCall;
 use super::value::Value;
@@ -39,6 +39,8 @@ pub struct PolicyConfig {
     pub record: Option<WriteRecord>,
     /// Seeds the generator of the policy's jitter.
     pub seed: [u8; 32],
+    /// The rules that hold: all of them.
+    pub rules: Rules,
 }
 
 /// What the mesh shall do for the policy.
@@ -299,6 +301,7 @@ impl Policy {
             hold: self.hold().as_secs(),
             id: self.hash,
             lone: self.lone(),
+            rules: self.config.rules,
         }
         .verdict()
     }

@@ -1,7 +1,8 @@
 // A world for tests: virtual time, and nodes that are functions.
 
 import { timingSafeEqual } from "node:crypto";
-import { createWorker, type Env } from "../../src/worker.ts";
+import type { Env } from "../../src/config.ts";
+import { createEdge } from "../../src/edge.ts";
 import type { World } from "../../src/world.ts";
 
 /** What a node got. */
@@ -80,14 +81,14 @@ export class FakeNode {
   }
 }
 
-export class FakeWorld implements World {
+export class FakeWorld {
   readonly nodes = new Map<string, FakeNode>();
   /** Keys that were read, with their options. */
   readonly reads: unknown[] = [];
   /** The value in the store, or what reading it does. */
   stored: string | null | (() => Promise<string | null>) = null;
   env: Env;
-  worker = createWorker(this);
+  worker = createEdge(this.#asWorld());
   #time = BEGIN;
   #seed = 1;
   #nonces = 0;
@@ -102,6 +103,16 @@ export class FakeWorld implements World {
     this.env = { MESH: { get } as unknown as Env["MESH"], CLUSTER: "it", EDGE_SECRET: SECRET };
     for (const name of names) this.add(name);
     this.list(names);
+  }
+
+  #asWorld(): World {
+    return {
+      fetch: (url, init) => this.fetch(url, init),
+      now: () => this.now(),
+      after: (ms, ring) => this.after(ms, ring),
+      random: () => this.random(),
+      nonce: () => this.nonce(),
+    };
   }
 
   /** A node that answers, and whose summary lists all that `list` last named. */

@@ -22,6 +22,8 @@ mod starved;
 mod table;
 mod targets;
 
+pub(crate) use table::aligned;
+
 pub use bench::BenchArgs;
 pub use command::MeasureArgs;
 pub use finding::{Finding, Unit};

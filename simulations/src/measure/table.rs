@@ -59,7 +59,7 @@ fn row(finding: &Finding, findings: &[Finding], modes: &[Mode]) -> Vec<String> {
 }
 
 /// Columns as wide as their widest cell.
-fn aligned(rows: &[Vec<String>]) -> String {
+pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)

@@ -64,6 +64,7 @@ fn config() -> PolicyConfig {
         alone_ok: true,
         record: None,
         seed: [1; 32],
+        rules: Rules::default(),
     }
 }
 

@@ -1,0 +1,143 @@
+//! `meshsim budget`: which scenarios, with which seeds and staleness, and how what was found is shown.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::path::PathBuf;
+
+use meshnode::time::{Duration, Instant};
+
+use super::figures::Figures;
+use super::report::{self, Group};
+use super::scenarios::{self, Scenario};
+use super::setting::{Rule, Setting};
+use super::world::play;
+use crate::checkers::{Kind, Violation};
+use crate::measure::{aligned, jobs};
+use crate::trace::Trace;
+
+/// Play the summary's writer for days: how often it writes, whatever fails, and whom edges find.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BudgetArgs {
+    /// Scenarios by name, with commas; `all` is every one, `list` names them.
+    #[arg(long, value_delimiter = ',', default_value = "all")]
+    scenario: Vec<String>,
+    /// Runs of each, each from a seed of its own.
+    #[arg(long, default_value_t = 20)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Virtual days; the faults end a day before.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=366))]
+    days: u64,
+    /// How old answers of the store may be, in seconds; several with commas.
+    #[arg(long, value_delimiter = ',', default_value = "0,90,180")]
+    staleness: Vec<u64>,
+    /// Leave these rules out.
+    #[arg(long, value_delimiter = ',', value_enum)]
+    without: Vec<Rule>,
+    /// Fail (exit code 17) when a promise is broken.
+    #[arg(long)]
+    strict: bool,
+    /// Runs at the same time.
+    #[arg(long, default_value_t = jobs::cores())]
+    threads: usize,
+    /// What happened in the first run, line by line, into this file (`-` is the output).
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+}
+
+impl BudgetArgs {
+    /// Plays and prints; with `--strict` a broken promise is a violation.
+    pub fn run(&self) -> io::Result<Result<(), Violation>> {
+        let mut out = io::stdout().lock();
+        if self.scenario.iter().any(|name| name == "list") {
+            for scenario in scenarios::all() {
+                writeln!(out, "{:<16} {}", scenario.name, scenario.about)?;
+            }
+            return Ok(Ok(()));
+        }
+        let scenarios = self.chosen()?;
+        let mut rows = vec![report::HEADER.map(str::to_owned).to_vec()];
+        let mut broken = Vec::new();
+        for group in self.play(&scenarios)? {
+            rows.push(group.row());
+            for (setting, figures) in &group.runs {
+                let line = report::replay(group.scenario, setting);
+                broken.extend(figures.breaches.iter().map(|breach| format!("{breach}\n    {line}")));
+            }
+        }
+        write!(out, "{}", aligned(&rows))?;
+        for breach in &broken {
+            writeln!(out, "{breach}")?;
+        }
+        Ok(match broken.first() {
+            Some(first) if self.strict => {
+                Err(Violation { kind: Kind::Budget, at: Instant::ORIGIN, text: first.clone() })
+            }
+            _ => Ok(()),
+        })
+    }
+
+    fn chosen(&self) -> io::Result<Vec<Scenario>> {
+        let all = scenarios::all();
+        if self.scenario.iter().any(|name| name == "all") {
+            return Ok(all);
+        }
+        let find = |name: &String| {
+            all.iter().find(|scenario| scenario.name == name).copied().ok_or_else(|| {
+                io::Error::other(format!("--scenario: there is no '{name}'; `--scenario list` names them"))
+            })
+        };
+        self.scenario.iter().map(find).collect()
+    }
+
+    fn play<'a>(&self, scenarios: &'a [Scenario]) -> io::Result<Vec<Group<'a>>> {
+        let mut planned = Vec::new();
+        for scenario in scenarios {
+            for &staleness in &self.staleness {
+                for seed in self.seed..self.seed.saturating_add(self.seeds) {
+                    let staleness = Duration::from_secs(staleness);
+                    let without = self.without.iter().copied().collect::<BTreeSet<_>>();
+                    planned.push((scenario, Setting { seed, staleness, days: self.days, without }));
+                }
+            }
+        }
+        self.trace_first(planned.first())?;
+        let played = jobs::run(&planned, self.threads, |(scenario, setting)| judged(scenario, setting));
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        for ((scenario, setting), figures) in planned.into_iter().zip(played) {
+            let is_same = |group: &Group<'_>| {
+                group.scenario.name == scenario.name && group.staleness == setting.staleness
+            };
+            match groups.last_mut().filter(|group| is_same(group)) {
+                Some(group) => group.runs.push((setting, figures)),
+                None => groups.push(Group {
+                    scenario,
+                    staleness: setting.staleness,
+                    runs: vec![(setting, figures)],
+                }),
+            }
+        }
+        Ok(groups)
+    }
+
+    fn trace_first(&self, first: Option<&(&Scenario, Setting)>) -> io::Result<()> {
+        let (Some(path), Some((scenario, setting))) = (&self.trace, first) else { return Ok(()) };
+        let sink: Box<dyn io::Write> = if path.as_os_str() == "-" {
+            Box::new(io::stdout())
+        } else {
+            Box::new(BufWriter::new(File::create(path)?))
+        };
+        play(scenario, setting, Trace::to(sink));
+        Ok(())
+    }
+}
+
+/// Plays a run and holds it to what its scenario may cost.
+fn judged(scenario: &Scenario, setting: &Setting) -> Figures {
+    let mut figures = play(scenario, setting, Trace::default());
+    figures.check(report::limits(scenario, setting.staleness));
+    figures
+}

@@ -1,0 +1,70 @@
+//! Signs requests to nodes, by the clock that the nodes have.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use http::header::{DATE, HeaderMap};
+use http::{HeaderValue, Method};
+
+use crate::clock::unix_now;
+use crate::entropy;
+use crate::router::proxy::edge::{EdgeSigner, InvalidEdgeSecrets, Stamp};
+
+/// The secret, the nonces that were used, and how far this machine's clock is off.
+#[derive(Debug)]
+pub(super) struct Signing {
+    signer: ArcSwap<EdgeSigner>,
+    /// In seconds, to be added to this machine's clock.
+    offset: AtomicI64,
+    /// Tells the nonces of this process from those of others.
+    process: u64,
+    tries: AtomicU64,
+}
+
+impl Signing {
+    /// Signs with the first secret of a file of them.
+    pub(super) fn new(secrets: &str) -> Result<Self, InvalidEdgeSecrets> {
+        Ok(Self {
+            signer: ArcSwap::from_pointee(EdgeSigner::parse(secrets)?),
+            offset: AtomicI64::new(0),
+            process: u64::from_be_bytes(entropy::random()),
+            tries: AtomicU64::new(0),
+        })
+    }
+
+    /// Signs with another file's first secret from now on.
+    pub(super) fn replace(&self, secrets: &str) -> Result<(), InvalidEdgeSecrets> {
+        self.signer.store(Arc::new(EdgeSigner::parse(secrets)?));
+        Ok(())
+    }
+
+    /// The signature of one try of a request by the client at `ip`; `None` when a header that is signed is there twice, or
+    /// is no text.
+    pub(super) fn sign(
+        &self,
+        method: &Method,
+        target: &str,
+        headers: &HeaderMap,
+        host: &str,
+        ip: &str,
+    ) -> Option<HeaderValue> {
+        let now = unix_now().as_secs().saturating_add_signed(self.offset.load(Ordering::Relaxed));
+        let number = self.tries.fetch_add(1, Ordering::Relaxed);
+        let (t, nonce) = (now.to_string(), format!("{:016x}{number:x}", self.process));
+        self.signer.load().sign(method, target, headers, host, &Stamp { ip, t: &t, nonce: &nonce })
+    }
+
+    /// Takes over the clock of a node that refused a signature for its time.
+    pub(super) fn correct(&self, answer: &HeaderMap) {
+        let date = answer.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+        let there = date.and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let Some(there) = there.and_then(|there| i64::try_from(there.as_secs()).ok()) else { return };
+        let here = i64::try_from(unix_now().as_secs()).unwrap_or(i64::MAX);
+        let offset = there.saturating_sub(here);
+        if self.offset.swap(offset, Ordering::Relaxed) != offset {
+            tracing::warn!(offset_s = offset, "this machine's clock differs from that of a node");
+        }
+    }
+}
