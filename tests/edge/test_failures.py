@@ -190,6 +190,18 @@ def test_a_post_after_a_death_is_answered_or_its_outcome_is_unknown(launch, mesh
         own_error(answer, 502, "broken")
 
 
+def test_a_streamed_post_after_a_death(launch, mesh):
+    """What no node took of the body can still be sent to another one."""
+    edge = launch(mesh.summary()).warmed()
+    mesh[0].kill()
+    mesh[1].kill()
+    for _ in range(10):
+        target = echo()
+        answer = edge.post(target, iter([b"some", b"thing"]))
+        assert answer.status in ((200, 502, 503) if edge.kind == "worker" else (200,))
+        assert mesh.deliveries(target) == (answer.status == 200)
+
+
 def test_all_nodes_die_and_come_back(launch, mesh):
     edge = launch(mesh.summary()).warmed()
     for node in mesh:

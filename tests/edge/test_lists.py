@@ -72,7 +72,10 @@ def test_the_store_is_read_once_in_5_s_while_all_are_dead(launch, mesh):
 @pytest.mark.parametrize("value", USABLE_BY_NOBODY.values(), ids=USABLE_BY_NOBODY)
 def test_without_a_usable_list_there_is_a_503(launch, value):
     edge = launch(value)
-    own_error(edge.get(echo()), 503, "no_summary")
+    answer = edge.get(echo())
+    own_error(answer, 503, "no_summary")
+    assert (answer.header("retry-after"), answer.header("x-mesh-retry")) == ("5", "1")
+    assert (answer.json()["available_services"], answer.json()["tried"]) == ([], 0)
 
 
 @pytest.mark.parametrize("value", [None, b"\x00garbage {"], ids=["nothing", "garbage"])
@@ -81,6 +84,14 @@ def test_seeds_are_asked_when_the_store_has_no_list(launch, mesh, value):
     assert edge.get(echo()).status == 200
     mesh[0].kill()
     assert served_by(edge, mesh) <= {mesh[1], mesh[2]}
+
+
+def test_seeds_are_asked_when_the_store_fails(launch, kind, mesh):
+    if kind == "worker":
+        pytest.skip("the binding of a Worker does not fail here")
+    edge = launch(None, counted=True, seeds=[mesh[0].url])
+    edge.harness.control(status=500, left=1000)
+    assert edge.get(echo()).status == 200
 
 
 def test_a_stale_summary_of_a_newer_schema_with_odd_entries_is_used(launch, mesh):

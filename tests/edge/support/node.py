@@ -23,6 +23,14 @@ def loop():
     return loop.running
 
 
+def at_port(port):
+    """A socket that shares its port with others of this process."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    bound.bind(("127.0.0.1", port))
+    return bound
+
+
 class Node:
     """A node at a port of its own. It answers as a healthy one until told otherwise."""
 
@@ -42,8 +50,9 @@ class Node:
         self.connections, self.server = {}, None
         self.running = asyncio.Event()
         self.running.set()
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        self.port = self.socket.getsockname()[1]
+        # Never listens: while the node is dead, nobody else gets its port.
+        self.place = at_port(0)
+        self.port = self.place.getsockname()[1]
         self.in_loop(self.listen())
 
     @property
@@ -72,14 +81,10 @@ class Node:
         return sum(request.refusal == reason for request in list(self.requests))
 
     def kill(self):
-        """As a process that ends: connections break, new ones are refused. The port stays reserved."""
+        """As a process that ends: connections break, new ones are refused. The port stays its own."""
         self.in_loop(self.end())
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(("127.0.0.1", self.port))
 
     def revive(self):
-        self.socket.listen(1024)
         self.in_loop(self.listen())
 
     def freeze(self):
@@ -92,7 +97,7 @@ class Node:
     def stop(self):
         self.thaw()
         self.in_loop(self.end())
-        self.socket.close()
+        self.place.close()
 
     def http_date(self):
         return email.utils.formatdate(self.now(), usegmt=True)
@@ -110,7 +115,7 @@ class Node:
         return asyncio.run_coroutine_threadsafe(work, loop()).result(10)
 
     async def listen(self):
-        self.server = await asyncio.start_server(self.serve, sock=self.socket, limit=1 << 17)
+        self.server = await asyncio.start_server(self.serve, sock=at_port(self.port), limit=1 << 17, backlog=1024)
 
     async def end(self):
         if self.server is not None:
