@@ -6,6 +6,7 @@ import pytest
 from support import services
 from support.client import echo, pieces
 from support.expect import own_error
+from support.fakes import unseen
 from support.processes import eventually
 from support.signature import ANOTHER_SECRET, Verifier
 
@@ -95,6 +96,22 @@ def test_what_the_node_did_not_start_goes_elsewhere(standing, method, fault):
     assert standing.mesh.deliveries(target) == 2
     if method != "GET":
         assert answer.json()["length"] == len(BODY)
+
+
+def test_a_node_that_refuses_has_not_failed(launch, mesh):
+    """Else anyone could have all nodes left alone, by asking for what none has."""
+    told = mesh.summary([mesh[0], *(unseen(node) for node in mesh.nodes[1:])])
+    mesh.tell(told)
+    edge = launch(told).warmed()
+    mesh[0].service = services.unstarted()
+    assert [edge.get(echo()).tries for _ in range(5)] == [2] * 5
+
+
+def test_a_streamed_body_that_was_refused_is_gone_too(standing):
+    standing.mesh.fail_first(services.unstarted(403, "edge_signature"))
+    target = echo()
+    own_error(standing.edge.post(target, iter([b"some", b"thing"])), 503, "edge_signature")
+    assert standing.mesh.deliveries(target) == 1
 
 
 def test_a_streamed_body_is_gone_though_the_node_did_not_start(standing):

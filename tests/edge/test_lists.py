@@ -86,6 +86,15 @@ def test_seeds_are_asked_when_the_store_has_no_list(launch, mesh, value):
     assert served_by(edge, mesh) <= {mesh[1], mesh[2]}
 
 
+def test_seeds_are_the_last_resort(launch, make_mesh):
+    listed, seed = make_mesh(2), make_mesh(1)
+    edge = launch(listed.summary(), seeds=[seed[0].url])
+    assert served_by(edge, listed, 12) <= set(listed)
+    for node in listed:
+        node.kill()
+    assert served_by(edge, seed, 6) == {seed[0]}
+
+
 def test_seeds_are_asked_when_the_store_fails(launch, kind, mesh):
     if kind == "worker":
         pytest.skip("the binding of a Worker does not fail here")
