@@ -52,6 +52,9 @@ pub struct Args {
     /// Connections at the same time
     #[arg(long, value_name = "N", env = "MESHEDGE_MAX_CONNECTIONS", default_value = "8192", value_parser = count)]
     pub max_connections: usize,
+    /// Connections of one client at the same time; those from this machine are not counted
+    #[arg(long, value_name = "N", env = "MESHEDGE_MAX_CONNECTIONS_PER_CLIENT", default_value = "1024", value_parser = count)]
+    pub max_connections_per_client: usize,
     /// Largest request head
     #[arg(long, value_name = "SIZE", env = "MESHEDGE_MAX_HEADER", default_value = "64KiB", value_parser = max_header)]
     pub max_header: usize,

@@ -8,12 +8,11 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::nodes::{Adoption, Book, Node, Roster};
+use super::nodes::{Adoption, Book, Diallers, Node, Roster};
 use super::summary::{NodeUrl, Summary};
 use crate::clock::Clock;
 use crate::entropy;
 use crate::router::proxy::backend::locked;
-use crate::router::proxy::dial::Dialler;
 use crate::summary::stores::Store;
 use crate::summary::{StoreCall, StoreReply};
 use crate::time::{Duration, Instant};
@@ -50,10 +49,10 @@ impl Directory {
         cluster: String,
         seeds: Vec<NodeUrl>,
         store: Store,
-        dialler: Dialler,
+        diallers: Diallers,
         clock: Clock,
     ) -> Self {
-        let mut book = Book::new(seeds, dialler, clock);
+        let mut book = Book::new(seeds, diallers, clock);
         Self {
             cluster,
             clock,
@@ -69,6 +68,12 @@ impl Directory {
     /// All nodes that are known now.
     pub(super) fn roster(&self) -> Guard<Arc<Roster>> {
         self.roster.load()
+    }
+
+    /// Whether the store or a node has told of nodes.
+    pub(super) fn knows_a_list(&self) -> bool {
+        let roster = self.roster.load();
+        roster.is_live || roster.is_stored
     }
 
     /// The node that is to be tried after those in `tried`.
@@ -122,8 +127,9 @@ impl Directory {
             }
             StoreReply::Stored => return,
         };
-        let Some(summary) = Summary::read(&value, &self.cluster) else {
-            tracing::warn!(cluster = self.cluster, "what the store holds is no summary of this cluster");
+        let usable = Summary::read(&value, &self.cluster).filter(|summary| !summary.nodes.is_empty());
+        let Some(summary) = usable else {
+            tracing::warn!(cluster = self.cluster, "what the store holds names no node of this cluster");
             return;
         };
         tracing::info!(nodes = summary.nodes.len(), term = summary.term, "summary read from the store");
@@ -155,7 +161,7 @@ impl Directory {
                 self.roster.store(Arc::new(book.roster()));
                 true
             }
-            Adoption::Older => true,
+            Adoption::Kept => true,
             Adoption::Foreign => false,
         }
     }

@@ -16,6 +16,8 @@ mod run;
 mod search;
 mod signing;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

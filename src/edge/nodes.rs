@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
+use http::uri::Scheme;
 use rand::{Rng, RngExt};
 
 use super::summary::{NodeUrl, Summary};
@@ -29,6 +30,8 @@ pub(super) struct Node {
     /// What it gets as `Host`.
     pub(super) host: HeaderValue,
     pub(super) connections: Arc<Connections>,
+    /// HTTP/2, for gRPC.
+    pub(super) streams: Arc<Connections>,
     /// Until when it is tried last, in nanoseconds since the clock's origin.
     penalised: AtomicU64,
 }
@@ -110,16 +113,29 @@ impl Roster {
 pub(super) enum Adoption {
     /// It is the live list now.
     Adopted,
-    /// A later one is known already.
-    Older,
+    /// What is known is as good, or better.
+    Kept,
     /// It tells of another history of the cluster than the store does.
     Foreign,
+}
+
+/// Makes connections to nodes: of HTTP/1.1, which one request has for itself, or of what both sides have.
+#[derive(Debug)]
+pub(super) struct Diallers {
+    http1: Dialler,
+    any: Dialler,
+}
+
+impl Diallers {
+    pub(super) fn new() -> Result<Self, rustls::Error> {
+        Ok(Self { http1: Dialler::http1()?, any: Dialler::new()? })
+    }
 }
 
 /// The lists, and where each of them comes from.
 #[derive(Debug)]
 pub(super) struct Book {
-    dialler: Dialler,
+    diallers: Diallers,
     clock: Clock,
     seeds: Vec<NodeUrl>,
     stored: Option<Summary>,
@@ -129,8 +145,8 @@ pub(super) struct Book {
 }
 
 impl Book {
-    pub(super) const fn new(seeds: Vec<NodeUrl>, dialler: Dialler, clock: Clock) -> Self {
-        Self { dialler, clock, seeds, stored: None, live: None, known: BTreeMap::new() }
+    pub(super) const fn new(seeds: Vec<NodeUrl>, diallers: Diallers, clock: Clock) -> Self {
+        Self { diallers, clock, seeds, stored: None, live: None, known: BTreeMap::new() }
     }
 
     /// The store was read; what it held before stays when it has nothing usable now.
@@ -147,8 +163,13 @@ impl Book {
         }
         // Terms of different histories cannot be compared, unless nothing else tells which one is right.
         let comparable = |live: &Summary| self.stored.is_none() || live.cluster_id == summary.cluster_id;
-        if self.live.as_ref().is_some_and(|live| comparable(live) && live.term > summary.term) {
-            return Adoption::Older;
+        // Nodes without a public URL, which are known as seeds, may list nobody.
+        let is_worse = |live: &Summary| {
+            comparable(live)
+                && (live.term > summary.term || summary.nodes.is_empty() && !live.nodes.is_empty())
+        };
+        if self.live.as_ref().is_some_and(is_worse) {
+            return Adoption::Kept;
         }
         self.live = Some(summary);
         Adoption::Adopted
@@ -189,14 +210,17 @@ impl Book {
     }
 
     fn node(&self, url: NodeUrl) -> Option<Arc<Node>> {
-        let settings = Settings {
+        let http1 = Settings {
             origin: url.origin.clone(),
             h2c: false,
             connect_within: CONNECT_WITHIN,
             idle_for: IDLE_FOR,
         };
+        let is_clear = url.origin.scheme() == Some(&Scheme::HTTP);
+        let any = Settings { h2c: is_clear, ..http1.clone() };
         let host = HeaderValue::from_str(&url.authority).ok()?;
-        let connections = Connections::new(settings, self.dialler.clone(), self.clock);
-        Some(Arc::new(Node { url, host, connections, penalised: AtomicU64::new(0) }))
+        let connections = Connections::new(http1, self.diallers.http1.clone(), self.clock);
+        let streams = Connections::new(any, self.diallers.any.clone(), self.clock);
+        Some(Arc::new(Node { url, host, connections, streams, penalised: AtomicU64::new(0) }))
     }
 }

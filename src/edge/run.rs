@@ -14,13 +14,13 @@ use tokio_util::task::AbortOnDropHandle;
 use super::args::Args;
 use super::directory::Directory;
 use super::discovery::LastDiscovery;
+use super::nodes::Diallers;
 use super::signing::Signing;
 use super::{Edge, EdgeError};
 use crate::admin::Token;
 use crate::clock::Clock;
 use crate::config::TlsFiles;
 use crate::router::proxy::certificate::Certificate;
-use crate::router::proxy::dial::Dialler;
 use crate::router::proxy::drain::Drain;
 use crate::router::proxy::serve::{Limits, Listener};
 use crate::router::proxy::upload::REPLAY_TOTAL;
@@ -32,9 +32,6 @@ const DRAIN_NOTICE: Duration = Duration::from_secs(1);
 
 /// For the goodbyes of what is still open at the end of the drain.
 const PARTING: Duration = Duration::from_secs(1);
-
-/// Connections of one client at the same time.
-const MAX_CONNECTIONS_PER_CLIENT: usize = 1024;
 
 /// What is printed once it serves.
 #[derive(Debug, Clone, Serialize)]
@@ -92,18 +89,7 @@ pub async fn run(args: Args, token: Option<String>, ready: impl FnOnce(&Ready)) 
     let addr = socket.local_addr()?;
     let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
     let _refreshing = AbortOnDropHandle::new(tokio::spawn(edge.clone().refresh()));
-    let listener = Listener {
-        answers: edge.clone(),
-        limits: Limits {
-            max_header: args.max_header,
-            max_connections: args.max_connections,
-            max_connections_per_client: MAX_CONNECTIONS_PER_CLIENT,
-        },
-        clock: edge.clock,
-        drain: edge.drain.clone(),
-        counted: None,
-    };
-    let serving = tokio::spawn(listener.serve(socket, tls, edge.drain.closing.clone()));
+    let serving = tokio::spawn(edge.listener(&args).serve(socket, tls, edge.drain.closing.clone()));
     let scheme = if edge.is_tls { "https" } else { "http" };
     ready(&Ready { ready: true, listen: format!("{scheme}://{addr}") });
     while signals.next().await == Told::Reload {
@@ -125,7 +111,8 @@ fn certificate(args: &Args) -> Result<Option<Arc<Certificate>>, EdgeError> {
 }
 
 impl Edge {
-    fn new(args: &Args, token: Option<&str>, is_tls: bool) -> Result<Self, EdgeError> {
+    /// Knows nothing yet but its seeds.
+    pub(super) fn new(args: &Args, token: Option<&str>, is_tls: bool) -> Result<Self, EdgeError> {
         let api = args.cloudflare_api.as_ref().map(url::Url::as_str);
         let store = Store::open(&args.store, &args.cluster, api, token)?;
         let seeds = args.seeds.iter().map(|seed| seed.0.clone()).collect();
@@ -135,7 +122,7 @@ impl Edge {
             tracing::warn!("there is no --edge-secret-file: requests to nodes are not signed");
         }
         Ok(Self {
-            directory: Directory::new(args.cluster.clone(), seeds, store, Dialler::http1()?, clock),
+            directory: Directory::new(args.cluster.clone(), seeds, store, Diallers::new()?, clock),
             signing,
             token: args.admin_token_file.as_deref().map(Token::read).transpose()?,
             discovery: Mutex::new(LastDiscovery::default()),
@@ -147,6 +134,21 @@ impl Edge {
             is_tls,
             max_header: args.max_header,
         })
+    }
+
+    /// Answers clients.
+    pub(super) fn listener(self: &Arc<Self>, args: &Args) -> Listener<Arc<Self>> {
+        Listener {
+            answers: self.clone(),
+            limits: Limits {
+                max_header: args.max_header,
+                max_connections: args.max_connections,
+                max_connections_per_client: args.max_connections_per_client,
+            },
+            clock: self.clock,
+            drain: self.drain.clone(),
+            counted: None,
+        }
     }
 
     /// Takes over a renewed certificate and another secret; with an error, what it has stays.
@@ -163,7 +165,7 @@ impl Edge {
     }
 
     /// Takes no new clients any more, lets requests finish within `limit`, and closes WebSockets then.
-    async fn end(&self, limit: Duration) {
+    pub(super) async fn end(&self, limit: Duration) {
         self.is_draining.store(true, Ordering::Relaxed);
         tokio::time::sleep(DRAIN_NOTICE).await;
         self.drain.closing.cancel();

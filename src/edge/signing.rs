@@ -63,8 +63,11 @@ impl Signing {
         let Some(there) = there.and_then(|there| i64::try_from(there.as_secs()).ok()) else { return };
         let here = i64::try_from(unix_now().as_secs()).unwrap_or(i64::MAX);
         let offset = there.saturating_sub(here);
-        if self.offset.swap(offset, Ordering::Relaxed) != offset {
+        let before = self.offset.swap(offset, Ordering::Relaxed);
+        if before == 0 && offset != 0 {
             tracing::warn!(offset_s = offset, "this machine's clock differs from that of a node");
+        } else if before != offset {
+            tracing::debug!(offset_s = offset, "the clocks of nodes differ");
         }
     }
 }

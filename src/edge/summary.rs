@@ -20,7 +20,6 @@ pub(super) struct Summary {
     /// The mark of the cluster's history; empty when it is not told.
     pub(super) cluster_id: String,
     pub(super) term: u64,
-    /// At least one.
     pub(super) nodes: Vec<Listed>,
     /// Names of services, in order.
     pub(super) services: Vec<String>,
@@ -46,17 +45,13 @@ pub(super) struct NodeUrl {
 }
 
 impl Summary {
-    /// Reads a summary of `cluster`; `None` when it is none, or names no node that could be used.
+    /// Reads a summary of `cluster`; `None` when it is none.
     pub(super) fn read(bytes: &[u8], cluster: &str) -> Option<Self> {
         let value: Value = serde_json::from_slice(bytes).ok()?;
         if value.get("cluster").is_some_and(|named| named.as_str() != Some(cluster)) {
             return None;
         }
-        let listed = value.get("nodes")?.as_array()?.iter().take(MAX_NODES).filter_map(Listed::read);
-        let nodes: Vec<Listed> = listed.collect();
-        if nodes.is_empty() {
-            return None;
-        }
+        let listed = value.get("nodes")?.as_array()?.iter().take(MAX_NODES);
         let services = value.get("services").and_then(Value::as_object);
         let mut services: Vec<String> =
             services.into_iter().flat_map(|map| map.keys().take(MAX_SERVICES).cloned()).collect();
@@ -64,7 +59,7 @@ impl Summary {
         Some(Self {
             cluster_id: value.get("cluster_id").and_then(Value::as_str).unwrap_or_default().to_owned(),
             term: value.get("term").and_then(Value::as_u64).unwrap_or_default(),
-            nodes,
+            nodes: listed.filter_map(Listed::read).collect(),
             services,
         })
     }

@@ -4,6 +4,7 @@
 //! What the full mesh does within seconds (who lives, who heard what) is drawn here from the delays that it showed, so
 //! that three days of a hundred nodes take a second. See `simulations/README.md`.
 
+mod ablation;
 mod checkers;
 mod command;
 mod edge;

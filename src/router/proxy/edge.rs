@@ -76,7 +76,7 @@ impl EdgeSecrets {
     }
 
     /// Checks the signature of a request, and returns the address of the client for which the edge asks.
-    pub(super) fn verify<B>(
+    pub(crate) fn verify<B>(
         &self,
         request: &Request<B>,
         host: &str,

@@ -29,10 +29,10 @@ mod search;
 pub(crate) mod serve;
 mod slots;
 pub(crate) mod socket;
-mod stream;
+pub(crate) mod stream;
 pub(crate) mod target;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trace;
 pub(crate) mod tunnel;
 pub(crate) mod upload;

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 
+from . import services
 from .node import Node
 
 CLUSTER = "it"
@@ -59,6 +60,12 @@ class Mesh:
     def by_id(self, wanted):
         return next(node for node in self.nodes if node.id == wanted)
 
+    def fail_first(self, fault):
+        """The next request for a service meets a fault, wherever it arrives."""
+        service = services.first(fault)
+        for node in self.nodes:
+            node.service = service
+
     def stop(self):
         for node in self.nodes:
             node.stop()
@@ -69,8 +76,15 @@ def entry(url, **fields):
     return {"id": f"12D3KooW{abs(hash(url)):x}", "url": url, "zone": "eu", "epoch": 1, "version": 1, "unseen_since": None, **fields}
 
 
+def unseen(node):
+    """The line of a node that no writer has seen of late."""
+    return {**node.entry, "unseen_since": "2026-11-22T06:00:00Z"}
+
+
 class Refusing:
     """A port that refuses connections, and that nobody else gets."""
+
+    IS = "refuse"
 
     def __init__(self):
         self.socket = socket.socket()
@@ -83,6 +97,8 @@ class Refusing:
 
 class BlackHole:
     """A port where connections are not even made: its queue is full, so the kernel drops what comes."""
+
+    IS = "are black holes"
 
     def __init__(self):
         self.socket = socket.socket()
@@ -105,6 +121,8 @@ class BlackHole:
 
 class Silent:
     """A port where connections are made, and nothing is ever said."""
+
+    IS = "are silent"
 
     def __init__(self):
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=256)

@@ -47,12 +47,12 @@ async def slow(exchange):
 
 
 async def events(exchange):
-    """So many events, one every so many milliseconds; each says when it was sent."""
+    """So many events, each after so many milliseconds; each says when it was sent."""
     count, pause = (int(word) for word in exchange.request.words()[:2])
     await exchange.start(200, [*marks(exchange), ("content-type", "text/event-stream"), ("cache-control", "no-store")])
     for number in range(count):
-        await exchange.write(f"id: {number}\ndata: {time.monotonic()}\n\n".encode())
         await asyncio.sleep(pause / 1000)
+        await exchange.write(f"id: {number}\ndata: {time.monotonic()}\n\n".encode())
     await exchange.end()
 
 
@@ -184,6 +184,12 @@ async def lost(exchange):
 async def lost_at_once(exchange):
     """The connection breaks after the head of the request."""
     exchange.close()
+
+
+async def hasty(exchange):
+    """Served, and then the connection ends without a word."""
+    await echo(exchange)
+    exchange.close_softly()
 
 
 async def cut(exchange):

@@ -48,6 +48,10 @@ async fn only_signed_requests_pass_the_edge_listener() {
     let again = ask(edge, &format!("POST {target}"), &headers, "x").await;
     assert_eq!(header(&again, "x-mesh-error"), Some("edge_signature"), "a nonce is good once");
 
+    let spoofed =
+        ask(nodes[0].ingress, "GET /api/service/echo/", "x-forwarded-host: public.example\r\n", "").await;
+    assert!(body(&spoofed).contains("\nx-forwarded-host: here\n"), "only edges are believed: {spoofed}");
+
     let workers =
         ask(edge, "GET /api/admin/workers", &signed("GET", "/api/admin/workers", "n2", ""), "").await;
     assert_eq!((status(&workers), body(&workers)), (200, "[]"), "{workers}");
