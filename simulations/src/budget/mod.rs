@@ -19,9 +19,8 @@ mod scenarios;
 mod setting;
 mod world;
 
-pub use checkers::{Breach, Limits};
+pub use checkers::Breach;
 pub use command::BudgetArgs;
 pub use figures::Figures;
 pub use scenarios::{Scenario, all};
 pub use setting::{Rule, Setting};
-pub use world::play;

@@ -121,7 +121,7 @@ pub(super) struct World {
 }
 
 /// Plays a scenario to its end.
-pub fn play(scenario: &Scenario, setting: &Setting, trace: Trace) -> Figures {
+pub(super) fn play(scenario: &Scenario, setting: &Setting, trace: Trace) -> Figures {
     let end = Instant::ORIGIN + Duration::from_secs(setting.days * 86_400);
     let mut world = World::new(scenario, setting.clone(), trace);
     (scenario.begin)(&mut world);
