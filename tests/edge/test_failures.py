@@ -1,11 +1,12 @@
 """When an edge tries another node, and when it does not: nothing that may have been started is sent twice."""
 
 import http.client
-import time
 
 import pytest
 from support import services
 from support.client import echo, pieces
+from support.expect import own_error
+from support.fakes import unseen
 from support.processes import eventually
 from support.signature import ANOTHER_SECRET, Verifier
 
@@ -16,30 +17,10 @@ OTHERS = ["POST", "PATCH"]
 BODY = b"a body of a known length " * 1000
 
 
-def fail_first(mesh, fault):
-    """The next request for a service meets a fault, wherever it arrives."""
-    service = services.first(fault)
-    for node in mesh:
-        node.service = service
-
-
-def warm(edge):
-    assert edge.get(echo()).status == 200
-    return edge
-
-
-def assert_own_error(answer, status, reason):
-    assert (answer.status, answer.header("x-mesh-error")) == (status, reason), answer
-    assert answer.json()["reason"] == reason
-    assert answer.json()["error"]
-    assert answer.header("access-control-allow-origin") == "*"
-    assert answer.header("cache-control") == "no-store"
-
-
 @pytest.mark.parametrize("method", REPEATABLE)
 @pytest.mark.parametrize("status", OF_A_GATEWAY)
 def test_an_answer_of_a_gateway_is_not_the_nodes(standing, method, status):
-    fail_first(standing.mesh, services.answering(status))
+    standing.mesh.fail_first(services.answering(status))
     target = echo()
     answer = standing.edge.ask(method, target, body=BODY if method == "PUT" else None)
     assert (answer.status, answer.tries) == (200, 2)
@@ -51,7 +32,7 @@ def test_an_answer_of_a_gateway_is_not_the_nodes(standing, method, status):
 @pytest.mark.parametrize("method", OTHERS)
 @pytest.mark.parametrize("status", NEVER_DELIVERED)
 def test_what_a_gateway_surely_did_not_deliver_goes_elsewhere(standing, method, status):
-    fail_first(standing.mesh, services.answering(status))
+    standing.mesh.fail_first(services.answering(status))
     target = echo()
     answer = standing.edge.ask(method, target, body=BODY)
     assert (answer.status, answer.tries) == (200, 2)
@@ -62,42 +43,43 @@ def test_what_a_gateway_surely_did_not_deliver_goes_elsewhere(standing, method, 
 @pytest.mark.parametrize("method", OTHERS)
 @pytest.mark.parametrize("status", sorted(set(OF_A_GATEWAY) - set(NEVER_DELIVERED)))
 def test_what_a_gateway_may_have_delivered_is_not_sent_twice(standing, method, status):
-    fail_first(standing.mesh, services.answering(status))
+    standing.mesh.fail_first(services.answering(status))
     target = echo()
-    assert_own_error(standing.edge.ask(method, target, body=BODY), 502, "broken")
+    own_error(standing.edge.ask(method, target, body=BODY), 502, "broken")
     assert standing.mesh.deliveries(target) == 1
 
 
 @pytest.mark.parametrize("method", REPEATABLE)
 @pytest.mark.parametrize("fault", [services.lost, services.lost_at_once])
 def test_a_connection_that_breaks_before_the_answer_is_no_answer(standing, method, fault):
-    fail_first(standing.mesh, fault)
+    standing.mesh.fail_first(fault)
     target = echo()
     answer = standing.edge.ask(method, target, body=BODY if method == "PUT" else None)
-    assert (answer.status, answer.tries) == (200, 2)
+    assert answer.status == 200
+    # At the same node, when the connection was an old one, or at the next.
     assert standing.mesh.deliveries(target) == 2
 
 
 @pytest.mark.parametrize("fault", [services.lost, services.lost_at_once])
 @pytest.mark.parametrize("method", OTHERS)
 def test_a_post_whose_connection_broke_is_not_sent_twice(standing, method, fault):
-    fail_first(standing.mesh, fault)
+    standing.mesh.fail_first(fault)
     target = echo()
-    assert_own_error(standing.edge.ask(method, target, body=BODY), 502, "broken")
+    own_error(standing.edge.ask(method, target, body=BODY), 502, "broken")
     assert standing.mesh.deliveries(target) == 1
 
 
 @pytest.mark.parametrize("length", [300 << 10, None], ids=["300 KiB", "unknown"])
 def test_a_put_whose_body_was_streamed_is_not_sent_twice(standing, length):
-    fail_first(standing.mesh, services.lost)
+    standing.mesh.fail_first(services.lost)
     target = echo()
     body = b"x" * length if length else iter([b"some", b"thing"])
-    assert_own_error(standing.edge.ask("PUT", target, body=body), 502, "broken")
+    own_error(standing.edge.ask("PUT", target, body=body), 502, "broken")
     assert standing.mesh.deliveries(target) == 1
 
 
 def test_a_get_with_a_body_of_256_kib_is_repeated_with_it(standing):
-    fail_first(standing.mesh, services.lost)
+    standing.mesh.fail_first(services.lost)
     target = echo()
     answer = standing.edge.ask("PUT", target, body=b"x" * (256 << 10))
     assert (answer.status, answer.json()["length"]) == (200, 256 << 10)
@@ -107,7 +89,7 @@ def test_a_get_with_a_body_of_256_kib_is_repeated_with_it(standing):
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 @pytest.mark.parametrize("fault", [(503, "saturated"), (403, "edge_signature")], ids=["503", "edge_signature"])
 def test_what_the_node_did_not_start_goes_elsewhere(standing, method, fault):
-    fail_first(standing.mesh, services.unstarted(*fault))
+    standing.mesh.fail_first(services.unstarted(*fault))
     target = echo()
     answer = standing.edge.ask(method, target, body=None if method == "GET" else BODY)
     assert (answer.status, answer.tries) == (200, 2)
@@ -116,8 +98,24 @@ def test_what_the_node_did_not_start_goes_elsewhere(standing, method, fault):
         assert answer.json()["length"] == len(BODY)
 
 
+def test_a_node_that_refuses_has_not_failed(launch, mesh):
+    """Else anyone could have all nodes left alone, by asking for what none has."""
+    told = mesh.summary([mesh[0], *(unseen(node) for node in mesh.nodes[1:])])
+    mesh.tell(told)
+    edge = launch(told).warmed()
+    mesh[0].service = services.unstarted()
+    assert [edge.get(echo()).tries for _ in range(5)] == [2] * 5
+
+
+def test_a_streamed_body_that_was_refused_is_gone_too(standing):
+    standing.mesh.fail_first(services.unstarted(403, "edge_signature"))
+    target = echo()
+    own_error(standing.edge.post(target, iter([b"some", b"thing"])), 503, "edge_signature")
+    assert standing.mesh.deliveries(target) == 1
+
+
 def test_a_streamed_body_is_gone_though_the_node_did_not_start(standing):
-    fail_first(standing.mesh, services.unstarted())
+    standing.mesh.fail_first(services.unstarted())
     target = echo()
     answer = standing.edge.post(target, iter([b"some", b"thing"]))
     assert (answer.status, answer.header("x-mesh-retry")) == (503, "1")
@@ -153,63 +151,11 @@ def test_a_services_own_error_passes_untouched(standing, method, status):
 @pytest.mark.parametrize("fault", [(503, "unhealthy"), (504, "timeout"), (502, "broken"), (508, "loop"), (403, "forbidden")])
 def test_an_error_of_the_mesh_that_is_no_refusal_passes(standing, fault):
     status, reason = fault
-    fail_first(standing.mesh, services.answering(status, [("x-mesh-error", reason)], b"the word of the mesh"))
+    standing.mesh.fail_first(services.answering(status, [("x-mesh-error", reason)], b"the word of the mesh"))
     target = echo()
     answer = standing.edge.get(target)
     assert (answer.status, answer.header("x-mesh-error"), answer.body) == (status, reason, b"the word of the mesh")
     assert standing.mesh.deliveries(target) == 1
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_slow_service_is_no_failure(standing, method):
-    target = f"/api/service/slow/3/{echo()[1:]}"
-    answer = standing.edge.ask(method, target, body=BODY if method == "POST" else None)
-    assert (answer.status, answer.tries) == (200, 1)
-    assert 3 <= answer.seconds < 4
-    assert standing.mesh.deliveries(target) == 1
-    # After 1 s, and 2 s later, if that is before the answer.
-    asked = standing.mesh.by_id(answer.header("x-mesh-worker")).count("/health")
-    assert 1 <= asked <= 4
-
-
-def test_a_slow_service_at_a_node_that_drains_is_no_failure(launch, make_mesh):
-    mesh = make_mesh(2)
-    edge = warm(launch(mesh.summary()))
-    for node in mesh:
-        node.health = 503
-    answer = edge.post("/api/service/slow/1.6/x")
-    assert (answer.status, answer.tries) == (200, 1)
-
-
-def test_a_frozen_node_is_given_up_by_a_get(launch, mesh):
-    edge = warm(launch(mesh.summary()))
-    fail_first(mesh, services.then_frozen(0))
-    target = echo()
-    answer = edge.get(target)
-    assert (answer.status, answer.tries) == (200, 2)
-    assert 1.8 < answer.seconds < 3
-    assert all(edge.get(echo()).seconds < 1 for _ in range(10)), "it is left alone for a while"
-
-
-def test_a_post_at_a_frozen_node_has_an_unknown_outcome(launch, mesh):
-    edge = warm(launch(mesh.summary()))
-    fail_first(mesh, services.then_frozen(0))
-    target = echo()
-    answer = edge.post(target, BODY)
-    assert_own_error(answer, 504, "timeout")
-    assert 1.8 < answer.seconds < 3
-    assert mesh.deliveries(target) == 1
-    assert edge.post(echo(), BODY).status == 200
-
-
-def test_a_node_that_freezes_later_is_found_out_by_the_next_question(launch, mesh):
-    edge = warm(launch(mesh.summary()))
-    fail_first(mesh, services.then_frozen(1.5))
-    target = echo()
-    answer = edge.get(target)
-    assert (answer.status, answer.tries) == (200, 2)
-    # Asked after 1 s, which is answered; again 2 s later, which is not.
-    assert 3 < answer.seconds < 6
 
 
 def test_a_stopped_node_does_not_harm_a_cold_edge(launch, mesh):
@@ -222,10 +168,27 @@ def test_a_stopped_node_does_not_harm_a_cold_edge(launch, mesh):
     assert mesh.by_id(answer.header("x-mesh-worker")) is mesh[2]
 
 
-def test_two_of_three_nodes_die_and_every_get_is_answered(launch, mesh):
-    edge = warm(launch(mesh.summary()))
-    mesh[0].kill()
-    mesh[1].kill()
+def kill(node):
+    node.kill()
+
+
+def cut_off(node):
+    """The node's tunnel is down, so a gateway answers for it."""
+    node.gateway = services.answering(530)
+
+
+def test_nodes_behind_a_gateway_that_does_not_reach_them_do_not_harm_a_cold_edge(launch, mesh):
+    cut_off(mesh[0])
+    cut_off(mesh[1])
+    edge = launch(mesh.summary())
+    assert {edge.post(echo(), BODY).status for _ in range(6)} == {200}
+
+
+@pytest.mark.parametrize("fail", [kill, cut_off])
+def test_two_of_three_nodes_fail_and_every_get_is_answered(launch, mesh, fail):
+    edge = launch(mesh.summary()).warmed()
+    fail(mesh[0])
+    fail(mesh[1])
     answers = [edge.get(echo()) for _ in range(20)]
     assert {answer.status for answer in answers} == {200}
     assert max(answer.seconds for answer in answers) < 1
@@ -233,7 +196,7 @@ def test_two_of_three_nodes_die_and_every_get_is_answered(launch, mesh):
 
 
 def test_a_post_after_a_death_is_answered_or_its_outcome_is_unknown(launch, mesh):
-    edge = warm(launch(mesh.summary()))
+    edge = launch(mesh.summary()).warmed()
     mesh[0].kill()
     mesh[1].kill()
     answers = [edge.post(echo(), BODY) for _ in range(10)]
@@ -241,22 +204,23 @@ def test_a_post_after_a_death_is_answered_or_its_outcome_is_unknown(launch, mesh
     unknown = [answer for answer in answers if answer.status != 200]
     assert len(unknown) <= (2 if edge.kind == "worker" else 0)
     for answer in unknown:
-        assert_own_error(answer, 502, "broken")
+        own_error(answer, 502, "broken")
 
 
-def test_a_post_of_an_edge_that_was_idle_is_answered_after_deaths(launch, mesh):
-    """Nobody answered within the last 5 s, so the edge asks who lives before it sends what cannot be repeated."""
-    edge = warm(launch(mesh.summary()))
+def test_a_streamed_post_after_a_death(launch, mesh):
+    """What no node took of the body can still be sent to another one."""
+    edge = launch(mesh.summary()).warmed()
     mesh[0].kill()
     mesh[1].kill()
-    # Time that the rule counts; there is nothing to wait for.
-    time.sleep(5.2)
-    target = echo()
-    assert (edge.post(target, BODY).status, mesh.deliveries(target)) == (200, 1)
+    for _ in range(10):
+        target = echo()
+        answer = edge.post(target, iter([b"some", b"thing"]))
+        assert answer.status in ((200, 502, 503) if edge.kind == "worker" else (200,))
+        assert mesh.deliveries(target) == (answer.status == 200)
 
 
 def test_all_nodes_die_and_come_back(launch, mesh):
-    edge = warm(launch(mesh.summary()))
+    edge = launch(mesh.summary()).warmed()
     for node in mesh:
         node.kill()
     assert edge.get(echo()).status == 503
@@ -266,15 +230,26 @@ def test_all_nodes_die_and_come_back(launch, mesh):
 
 
 def test_an_answer_that_breaks_off_is_not_repeated(standing):
-    fail_first(standing.mesh, services.cut)
+    standing.mesh.fail_first(services.cut)
     target = echo()
     with pytest.raises((http.client.IncompleteRead, ConnectionError)):
         standing.edge.get(target)
     assert standing.mesh.deliveries(target) == 1
 
 
+def test_a_node_that_closes_its_connections_after_each_answer_is_no_failure(standing):
+    for node in standing.mesh:
+        node.service = services.hasty
+    for method in ("POST", "GET") * 10:
+        target = echo()
+        answer = standing.edge.ask(method, target, body=b"")
+        # The end of a connection may cross a request on its way; what was lost with it cannot be told.
+        assert answer.status == 200 or (method, answer.status) == ("POST", 502)
+        assert standing.mesh.deliveries(target) == (1 if answer.status == 200 else 0)
+
+
 def test_an_answer_that_is_given_up_is_closed(standing):
-    fail_first(standing.mesh, services.endless(502))
+    standing.mesh.fail_first(services.endless(502))
     target = echo()
     assert standing.edge.get(target).status == 200
     eventually(lambda: any(request.is_gone for request in standing.mesh.arrived(target)), 5, "the end of the answer")
@@ -286,7 +261,7 @@ def test_a_signature_that_no_node_takes(launch, mesh):
     edge = launch(mesh.summary())
     for method in ("GET", "POST"):
         answer = edge.ask(method, echo(), body=BODY if method == "POST" else None)
-        assert_own_error(answer, 503, "edge_signature")
+        own_error(answer, 503, "edge_signature")
         assert answer.header("x-mesh-retry") == "1"
 
 
@@ -317,11 +292,11 @@ def test_nodes_whose_clocks_differ_are_all_of_use(launch, mesh):
 
 
 def test_clocks_that_no_offset_corrects(launch, mesh):
-    edge = warm(launch(mesh.summary()))
+    edge = launch(mesh.summary()).warmed()
     for node in mesh:
         node.service = services.unstarted(403, "edge_clock")
     answer = edge.get(echo())
-    assert_own_error(answer, 503, "edge_clock")
+    own_error(answer, 503, "edge_clock")
 
 
 def test_no_nonce_is_used_twice(standing):
@@ -330,9 +305,19 @@ def test_no_nonce_is_used_twice(standing):
 
 def test_a_big_body_meets_a_node_that_breaks(standing):
     """The edge answers though the client is not done."""
-    fail_first(standing.mesh, services.lost_at_once)
+    standing.mesh.fail_first(services.lost_at_once)
     flow, _ = pieces(30 << 20)
     target = echo()
     answer = standing.edge.post(target, flow)
-    assert_own_error(answer, 502, "broken")
+    own_error(answer, 502, "broken")
     assert standing.mesh.deliveries(target) == 1
+
+
+def test_a_node_freezes_during_an_upload(launch, mesh):
+    edge = launch(mesh.summary()).warmed()
+    mesh.fail_first(services.then_frozen(0))
+    flow, _ = pieces(30 << 20)
+    target = echo()
+    answer = edge.post(target, flow)
+    own_error(answer, 504, "timeout")
+    assert mesh.deliveries(target) == 1

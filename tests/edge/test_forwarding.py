@@ -6,7 +6,9 @@ import pytest
 from support import services
 from support.client import echo
 from support.edges import ADMIN_TOKEN
+from support.expect import own_error
 from support.fakes import Refusing
+from support.processes import eventually
 from support.signature import claim_of
 
 # What a client may not say of itself, or what concerns one connection only.
@@ -152,6 +154,20 @@ def test_a_header_that_names_a_service_comes_before_the_paths_of_the_edge(standi
         assert (answer.status, answer.json()["target"]) == (200, path)
 
 
+def test_a_client_cannot_nominate_what_others_decide_by(standing):
+    headers = [("connection", "x-mesh-service, authorization, host"), ("x-mesh-service", "echo"), ("authorization", "Bearer x")]
+    answer = standing.edge.get("/nominated", headers)
+    assert (answer.status, answer.seen("authorization")) == (200, ["Bearer x"])
+
+
+@pytest.mark.parametrize("name", ["x-mesh-service", "x-mesh-version", "x-mesh-worker"])
+def test_what_is_signed_may_be_there_once(standing, name):
+    """The nodes could not say which one was signed; that is no fault of theirs, and they are not left alone for it."""
+    answer = standing.edge.get(echo(), [(name, "echo"), (name, "echo")])
+    assert answer.status in (200, 400, 404)
+    assert {standing.edge.get(echo()).tries for _ in range(10)} == {1}
+
+
 def test_headers_of_one_connection_end_at_the_edge(standing):
     answer = standing.edge.get("/api/service/hops/x")
     assert answer.header("x-own") == "kept"
@@ -232,7 +248,7 @@ UNKNOWN += ["/api/admin/leave", "/api/admin/local/services/x", "/api/admin/event
 def test_everything_else_is_not_found_and_asks_no_node(standing, path):
     before = sum(len(node.requests) for node in standing.mesh)
     answer = standing.edge.get(path, [("authorization", f"Bearer {ADMIN_TOKEN}")])
-    assert_own_error(answer, 404, "not_found")
+    own_error(answer, 404, "not_found")
     after = [request for node in standing.mesh for request in node.requests][before:]
     assert all(request.path != path or path == "/.mesh/summary" for request in after)
 
@@ -240,9 +256,10 @@ def test_everything_else_is_not_found_and_asks_no_node(standing, path):
 @pytest.mark.parametrize("path", ["/api/admin/workers", "/api/admin/services"])
 def test_admin_is_for_who_shows_the_token(standing, path):
     edge, mesh = standing.edge, standing.mesh
-    for shown in (None, "", "Bearer", "Bearer ", "Bearer wrong", f"Bearer {ADMIN_TOKEN}x", f"Bearer {ADMIN_TOKEN[:-1]}", f"Basic {ADMIN_TOKEN}", ADMIN_TOKEN):
+    wrong = ["", "Bearer", "Bearer ", "Bearer wrong", f"Bearer {ADMIN_TOKEN}x", f"Bearer {ADMIN_TOKEN[:-1]}"]
+    for shown in (None, *wrong, f"Basic {ADMIN_TOKEN}", ADMIN_TOKEN):
         answer = edge.get(f"{path}?refused", [("authorization", shown)] if shown is not None else [])
-        assert_own_error(answer, 401, "unauthorized")
+        own_error(answer, 401, "unauthorized")
     assert mesh.deliveries(f"{path}?refused") == 0
     answer = edge.get(f"{path}?allowed", [("authorization", f"Bearer {ADMIN_TOKEN}")])
     assert answer.status == 200
@@ -253,14 +270,14 @@ def test_admin_is_for_who_shows_the_token(standing, path):
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_admin_is_for_reading(standing, method):
     target = "/api/admin/workers?written"
-    assert_own_error(standing.edge.ask(method, target, [("authorization", f"Bearer {ADMIN_TOKEN}")]), 405, "method")
+    own_error(standing.edge.ask(method, target, [("authorization", f"Bearer {ADMIN_TOKEN}")]), 405, "method")
     assert standing.mesh.deliveries(target) == 0
 
 
 def test_admin_does_not_exist_without_a_token(launch, mesh):
     edge = launch(mesh.summary(), admin_token=None)
     for shown in ([], [("authorization", "Bearer ")], [("authorization", "Bearer undefined")]):
-        assert_own_error(edge.get("/api/admin/workers", shown), 404, "not_found")
+        own_error(edge.get("/api/admin/workers", shown), 404, "not_found")
 
 
 def test_the_503_has_the_fields_of_a_nodes(launch, mesh):
@@ -269,7 +286,7 @@ def test_the_503_has_the_fields_of_a_nodes(launch, mesh):
     for node in mesh:
         node.kill()
     answer = edge.get(echo())
-    assert_own_error(answer, 503, "no_node")
+    own_error(answer, 503, "no_node")
     assert answer.header("retry-after") == "5"
     assert answer.header("content-type").startswith("application/json")
     said = answer.json()
@@ -285,13 +302,26 @@ def test_the_503_has_the_fields_of_a_nodes(launch, mesh):
     assert (head.status, head.body) == (503, b"")
 
 
+def test_who_drains_says_so_and_finishes(launch, mesh):
+    edge = launch(mesh.summary())
+    if edge.kind == "worker":
+        pytest.skip("nobody tells a Worker to end")
+    connection, response = edge.open("GET", "/api/service/events/100/20")
+    assert response.read1(10)
+    edge.process.popen.terminate()
+    eventually(lambda: edge.get("/health").status == 503, what="the end of the health")
+    assert response.read().count(b"data: ") >= 99
+    connection.close()
+    assert edge.process.popen.wait(10) == 0
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_who_surely_started_nothing_says_so(launch, method):
     """The edge discovers first, and nobody answers."""
     dead = [Refusing() for _ in range(3)]
     summary = {"v": 1, "cluster": "it", "cluster_id": "5be1c09a77d0e213", "term": 1, "nodes": [each.entry for each in dead]}
     answer = launch(summary).ask(method, echo(), body=b"body" if method == "POST" else None)
-    assert_own_error(answer, 503, "no_node")
+    own_error(answer, 503, "no_node")
     if method == "POST":
         assert answer.header("x-mesh-retry") == "1"
     for each in dead:
@@ -309,11 +339,3 @@ def test_the_name_of_a_service_is_shown_as_text(launch):
     assert answer.status in (400, 404, 503)
     answer.json()
     assert answer.header("content-type").startswith("application/json")
-
-
-def assert_own_error(answer, status, reason):
-    assert (answer.status, answer.header("x-mesh-error")) == (status, reason), answer
-    assert answer.json()["reason"] == reason
-    assert answer.json()["error"]
-    assert answer.header("access-control-allow-origin") == "*"
-    assert answer.header("cache-control") == "no-store"

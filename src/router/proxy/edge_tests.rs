@@ -43,6 +43,25 @@ fn a_good_signature_gives_the_clients_address() {
     }
 }
 
+/// The same values are in `edge/test/signature.test.ts`.
+#[test]
+fn the_signatures_of_the_worker_are_good() {
+    let sig = "c7d925239ef12c1cc95313ccc16aedcc8a181a9f6871c41bf39d40985b1184b9";
+    let first = Request::get("/a?b")
+        .header("x-mesh-service", "rag")
+        .header("x-mesh-version", "^2")
+        .header("x-mesh-edge", format!("kid=k1,t={NOW},n=n1,ip=192.0.2.7,sig={sig}"))
+        .body(())
+        .unwrap();
+    assert_eq!(secrets().verify(&first, "host.example", NOW), Ok("192.0.2.7".parse().unwrap()));
+    let sig = "a34e5964b9fa83272292d8673a2ad699ea29d11137fa9f355db9cf3b06e4abef";
+    let second = Request::post("/api/service/rag/ask?q=%C3%A4")
+        .header("x-mesh-edge", format!("kid=k2,t={NOW},n=n2,ip=2001:db8::7,sig={sig}"))
+        .body(())
+        .unwrap();
+    assert_eq!(secrets().verify(&second, "[2001:db8::1]:8443", NOW), Ok("2001:db8::7".parse().unwrap()));
+}
+
 #[test]
 fn whatever_is_changed_afterwards_breaks_the_signature() {
     let changes: [fn(&mut Request<()>); 8] = [

@@ -4,8 +4,10 @@ import itertools
 import json
 import os
 import pathlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
-from .client import Client
+from .client import Client, echo
 from .fakes import CLUSTER
 from .harness import ACCOUNT, NAMESPACE, ROOT, Harness
 from .processes import Process
@@ -29,10 +31,16 @@ class Edge(Client):
         super().__init__(url.removeprefix("http://"))
         self.process, self.pid = process, pid
 
-    def assert_alive(self):
+    def warmed(self):
+        """Itself, once it knows its nodes."""
+        assert self.get(echo()).status == 200
+        return self
+
+    def unsound(self):
+        """What it said, unless it runs, or ended in order."""
         said = self.process.err.read_text()
-        assert self.process.is_alive(), f"{self.process.name} died: {said[-2000:]}"
-        assert "panicked" not in said, said[-4000:]
+        is_sound = self.process.popen.poll() in (None, 0) and "panicked" not in said
+        return None if is_sound else f"{self.process.name} ended with {self.process.popen.returncode}: {said[-4000:]}"
 
     def forget_peak(self):
         """From now on the most memory is counted anew."""
@@ -116,30 +124,32 @@ class Spares:
     def __init__(self, directory, size=2):
         self.directory, self.size = directory, size
         self.waiting, self.started = [], []
+        self.lock = threading.Lock()
+        # The kernel ends a process with the thread that started it, so that is one which stays.
+        self.starter = ThreadPoolExecutor(1)
 
     def take(self, **options):
         """One that serves, and has not been asked anything."""
         if options:
             return self.start(**options).wait()
-        self.fill()
-        taken = self.waiting.pop(0).wait()
-        self.fill()
-        return taken
-
-    def fill(self):
-        while len(self.waiting) < self.size:
-            self.waiting.append(self.start())
+        with self.lock:
+            ready = self.waiting.pop(0) if self.waiting else self.start()
+            while len(self.waiting) < self.size:
+                self.waiting.append(self.start())
+        return ready.wait()
 
     def start(self, seeds=(), admin_token=ADMIN_TOKEN, secret=SECRET):
         variables = {"CLUSTER": CLUSTER, "EDGE_SECRET": secret, "ADMIN_TOKEN": admin_token or "", "SEEDS": ",".join(seeds)}
-        self.started.append(Harness(self.directory, f"worker-{next(NUMBERS)}", **variables))
-        return self.started[-1]
+        harness = self.starter.submit(Harness, self.directory, f"worker-{next(NUMBERS)}", **variables).result()
+        self.started.append(harness)
+        return harness
 
     def stop(self):
         for harness in self.started:
             harness.process.popen.terminate()
         for harness in self.started:
             harness.stop()
+        self.starter.shutdown()
 
 
 def encoded(value):

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 
+from . import services
 from .node import Node
 
 CLUSTER = "it"
@@ -59,6 +60,12 @@ class Mesh:
     def by_id(self, wanted):
         return next(node for node in self.nodes if node.id == wanted)
 
+    def fail_first(self, fault):
+        """The next request for a service meets a fault, wherever it arrives."""
+        service = services.first(fault)
+        for node in self.nodes:
+            node.service = service
+
     def stop(self):
         for node in self.nodes:
             node.stop()
@@ -77,6 +84,8 @@ def unseen(node):
 class Refusing:
     """A port that refuses connections, and that nobody else gets."""
 
+    IS = "refuse"
+
     def __init__(self):
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
@@ -88,6 +97,8 @@ class Refusing:
 
 class BlackHole:
     """A port where connections are not even made: its queue is full, so the kernel drops what comes."""
+
+    IS = "are black holes"
 
     def __init__(self):
         self.socket = socket.socket()
@@ -110,6 +121,8 @@ class BlackHole:
 
 class Silent:
     """A port where connections are made, and nothing is ever said."""
+
+    IS = "are silent"
 
     def __init__(self):
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=256)

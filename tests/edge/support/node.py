@@ -23,14 +23,25 @@ def loop():
     return loop.running
 
 
+def at_port(port):
+    """A socket that shares its port with others of this process."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    bound.bind(("127.0.0.1", port))
+    return bound
+
+
 class Node:
     """A node at a port of its own. It answers as a healthy one until told otherwise."""
 
     def __init__(self):
         self.id = f"12D3KooWFake{next(NUMBERS):04}"
         self.requests = []
-        self.summary = None
+        # What it tells as live summary, and after how many seconds.
+        self.summary, self.pause = None, 0
+        # By how many seconds its clock is ahead.
         self.skew = 0
+        # The status of its /health.
         self.health = 200
         self.verifier = Verifier()
         # Instead of what a node answers: as a gateway does before a node, and as a service does behind it.
@@ -39,8 +50,9 @@ class Node:
         self.connections, self.server = {}, None
         self.running = asyncio.Event()
         self.running.set()
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        self.port = self.socket.getsockname()[1]
+        # Never listens: while the node is dead, nobody else gets its port.
+        self.place = at_port(0)
+        self.port = self.place.getsockname()[1]
         self.in_loop(self.listen())
 
     @property
@@ -69,14 +81,10 @@ class Node:
         return sum(request.refusal == reason for request in list(self.requests))
 
     def kill(self):
-        """As a process that ends: connections break, new ones are refused. The port stays reserved."""
+        """As a process that ends: connections break, new ones are refused. The port stays its own."""
         self.in_loop(self.end())
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(("127.0.0.1", self.port))
 
     def revive(self):
-        self.socket.listen(1024)
         self.in_loop(self.listen())
 
     def freeze(self):
@@ -89,7 +97,7 @@ class Node:
     def stop(self):
         self.thaw()
         self.in_loop(self.end())
-        self.socket.close()
+        self.place.close()
 
     def http_date(self):
         return email.utils.formatdate(self.now(), usegmt=True)
@@ -107,7 +115,7 @@ class Node:
         return asyncio.run_coroutine_threadsafe(work, loop()).result(10)
 
     async def listen(self):
-        self.server = await asyncio.start_server(self.serve, sock=self.socket, limit=1 << 17)
+        self.server = await asyncio.start_server(self.serve, sock=at_port(self.port), limit=1 << 17, backlog=1024)
 
     async def end(self):
         if self.server is not None:
@@ -157,6 +165,8 @@ class Node:
             return await self.gateway(exchange)
         if request.path == "/health" and request.header("x-mesh-service") is None:
             return await exchange.send_json(self.health, {"status": self.health})
+        if len(request.all("x-mesh-service")) > 1:
+            return await mesh_error(exchange, 400, "bad_request")
         refusal = self.verifier.refusal(request, self.now())
         if refusal is not None:
             request.refusal = refusal
@@ -172,6 +182,7 @@ class Node:
         return await (self.service or service)(exchange)
 
     async def send_summary(self, exchange):
+        await asyncio.sleep(self.pause)
         raw = self.summary if isinstance(self.summary, bytes) else json.dumps(self.summary).encode()
         await exchange.send(200, [("content-type", "application/json"), ("etag", f'"{hash(raw):x}"')], raw)
 

@@ -186,6 +186,12 @@ async def lost_at_once(exchange):
     exchange.close()
 
 
+async def hasty(exchange):
+    """Served, and then the connection ends without a word."""
+    await echo(exchange)
+    exchange.close_softly()
+
+
 async def cut(exchange):
     """The answer breaks off."""
     await exchange.read()

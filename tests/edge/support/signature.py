@@ -26,7 +26,8 @@ class Verifier:
     def refusal(self, request, now):
         """Why the request is refused: the value of `x-mesh-error`, or None."""
         claim = claim_of(request)
-        if claim is None or claim["kid"] not in self.keys:
+        is_ambiguous = any(len(request.all(name)) > 1 for name in SIGNED_HEADERS)
+        if claim is None or is_ambiguous or claim["kid"] not in self.keys:
             return "edge_signature"
         text = message(request, claim["t"], claim["n"], claim["ip"])
         wanted = hmac.new(self.keys[claim["kid"]], text, hashlib.sha256).hexdigest()
