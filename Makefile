@@ -1,16 +1,16 @@
 # `make test` is what CI runs; every other target is a part of it, or a convenience.
 # Nothing here needs anything but a Rust toolchain (see rust-version in Cargo.toml), make, bash, and for `deny` pip;
-# `clients` installs programs that are missing, for which it must be root on Debian.
+# `clients` and `edge` install programs that are missing, for which they must be root on Debian, and packages of npm and PyPI.
 
 CARGO ?= cargo
 .DEFAULT_GOAL := help
 
-.PHONY: help test check format lint core unit clients sim doc deny dev bench bench-membership bench-proxy bench-sim bench-sim-long figures calm budget-check bench-budget
+.PHONY: help test check format lint core unit clients edge sim doc deny dev bench bench-membership bench-proxy bench-sim bench-sim-long figures calm budget-check bench-budget
 
 help: ## Lists the targets.
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: format lint core sim unit clients doc deny ## Everything: what CI runs. Under 30 minutes from a clean clone on two cores.
+test: format lint core sim unit clients edge doc deny ## Everything: what CI runs. Under 30 minutes from a clean clone on two cores.
 	@echo "make test: all green"
 
 check: ## The fastest answer while writing: does it compile?
@@ -35,6 +35,14 @@ clients: ## Real clients (curl, grpcio, websockets, h2load) and backends (nginx,
 	$(CARGO) build --locked --bin meshnode --example recorder
 	tests/clients/install
 	$(or $(CARGO_TARGET_DIR),target)/clients-venv/bin/pytest tests/clients $(ARGS)
+
+EDGE_CHECKS = check lint test size
+
+edge: ## The Worker in Cloudflare's runtime, and meshedge, with fake and with real nodes; needs npm, but no account.
+	$(CARGO) build --locked --bins --example quiet_day
+	tests/edge/install
+	for script in $(EDGE_CHECKS); do npm run --silent --prefix edge $$script || exit; done
+	$(or $(CARGO_TARGET_DIR),target)/clients-venv/bin/pytest tests/edge $(ARGS)
 
 sim: calm budget-check ## The simulator and its scenarios: the core in virtual time.
 	$(CARGO) test --locked -p meshsim

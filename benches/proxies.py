@@ -4,6 +4,8 @@ All hops of one are pinned to one core. Between two hops is mutual TLS 1.3, with
 between two meshnodes it is HTTP/2, always.
 """
 
+import base64
+import json
 import socket
 import ssl
 import subprocess
@@ -18,6 +20,8 @@ from peers import Peers, start_nginx
 LOAD_CORE, PROXY_CORE = 0, 1
 # nginx: 1 KiB of JSON, status 500, an end without an answer, how much it had of all that. Then backend.py.
 BACKEND_PORT, FAILING_PORT, CLOSING_PORT, COUNT_PORT, PYTHON_PORT = 9000, 9001, 9002, 9003, 9004
+# The backend as an edge sees a node: a summary, and answers with a worker's name.
+NODE_PORT = 9005
 FRONT_PORT, BACK_PORT = 9100, 9200
 BODY = '{"text": "' + "x" * 1012 + '"}'
 
@@ -43,7 +47,16 @@ def start_backend(processes, directory):
     listen = lambda port, what: f"server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ {what}; }} }}"
     content = listen(BACKEND_PORT, f"return 200 '{BODY}'") + listen(FAILING_PORT, "return 500 'no'")
     content += listen(CLOSING_PORT, "return 444")
+    summary = json.dumps(edge_summary())
+    content += f"""server {{ listen 127.0.0.1:{NODE_PORT} backlog=4096; add_header x-mesh-worker w1;
+        location = /.mesh/summary {{ return 200 '{summary}'; }} location / {{ return 200 '{BODY}'; }} }}"""
     start_nginx(processes, directory / "backend", content + listen(COUNT_PORT, "stub_status"), LOAD_CORE)
+
+
+def edge_summary():
+    """What lists the one node that an edge is to know."""
+    node = {"id": "w1", "url": f"http://127.0.0.1:{NODE_PORT}", "unseen_since": None}
+    return {"v": 1, "cluster": "bench", "cluster_id": "5be1c09a77d0e213", "term": 1, "seq": 1, "nodes": [node]}
 
 
 def requests_served():
@@ -114,6 +127,8 @@ class Proxies:
             proxy = Proxy(name, [], f"http://127.0.0.1:{to}")
         elif kind == "meshnode":
             proxy = self.meshnode(name, int(hops), to)
+        elif kind == "meshedge":
+            proxy = self.meshedge(name)
         else:
             proxy = self.peer(name, kind, int(hops), protocol == ["h2"], to)
         wait_until(f"{name} does not serve", 60, proxy.is_serving, step=0.1)
@@ -126,6 +141,16 @@ class Proxies:
             mesh.add()
             mesh.wait_whole(services=1)
         return Proxy(name, [node.process for node in mesh.nodes], mesh.nodes[-1].url("bench", ""))
+
+    def meshedge(self, name):
+        """An edge in front of the backend that poses as a node; it signs each request."""
+        store, secret = self.directory / "edge-summary.json", self.directory / "edge.secret"
+        store.write_text(json.dumps(edge_summary()))
+        secret.write_text(f"k1:{base64.b64encode(bytes(32)).decode()}\n")
+        command = [self.binary.with_name("meshedge"), "--store", f"file:{store}", "--cluster", "bench"]
+        command += ["--edge-secret-file", secret, "--listen", f"127.0.0.1:{FRONT_PORT}", "--log", "warn"]
+        started = self.processes.start(command, PROXY_CORE, stdout=subprocess.DEVNULL)
+        return Proxy(name, [started], f"http://127.0.0.1:{FRONT_PORT}/api/service/bench")
 
     def peer(self, name, kind, hops, h2, to):
         hop = lambda listen, to, tls_in, tls_out: self.peers.start(kind, listen, to, tls_in, tls_out, h2)

@@ -24,7 +24,7 @@ from bench import (
 )
 from proxies import PYTHON_PORT, LOAD_CORE, Proxies, start_backend
 from proxy_bytes import bytes_per_cpu, growth
-from proxy_cpu import cpu, latency
+from proxy_cpu import cpu, edge, latency
 from proxy_events import events
 from proxy_faults import failing, kill, restart, stop
 from proxy_memory import idle, mesh
@@ -32,7 +32,7 @@ from proxy_run import HERE, Run
 from proxy_table import PARTS, Table
 
 MEASURES = {
-    "cpu": cpu, "latency": latency, "bytes": bytes_per_cpu, "growth": growth, "mesh": mesh, "idle": idle,
+    "cpu": cpu, "edge": edge, "latency": latency, "bytes": bytes_per_cpu, "growth": growth, "mesh": mesh, "idle": idle,
     "kill": kill, "stop": stop, "restart": restart, "failing": failing, "events": events,
 }  # fmt: skip
 

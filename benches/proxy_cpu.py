@@ -4,7 +4,7 @@ import signal
 import subprocess
 import time
 
-from proxies import LOAD_CORE
+from proxies import BACKEND_PORT, LOAD_CORE, NODE_PORT
 from proxy_run import CpuMeter, percentile
 
 ONE_HOP = ["meshnode-1", "nginx-1", "haproxy-1", "envoy-1", "traefik-1", "caddy-1"]
@@ -17,15 +17,20 @@ def cpu(run):
     run.turns([*ONE_HOP, *TWO_HOPS], run.options.rounds, per_request)
 
 
-def per_request(run, number, name):
-    proxy = run.proxies.start(name)
+def edge(run):
+    """The same for the edge, beside nginx in front of the same backend."""
+    run.turns(["meshedge-1", "nginx-1"], run.options.rounds * 2, lambda *turn: per_request(*turn, measure="edge_cpu"))
+
+
+def per_request(run, number, name, measure=None):
+    proxy = run.proxies.start(name, NODE_PORT if measure else BACKEND_PORT)
     run.wrk(proxy.url(), run.options.connections, 1)
     meter = CpuMeter(proxy.pids())
     said = run.wrk(proxy.url(), run.options.connections, run.options.seconds)
     spent = meter.seconds()
     figure, rate = spent * 1e6 / said["requests"], said["requests"] / said["us"] * 1e6
     run.add(
-        "cpu_1" if name in ONE_HOP else "cpu_2", name, figure, round=number, requests_per_second=rate,
+        measure or ("cpu_1" if name in ONE_HOP else "cpu_2"), name, figure, round=number, requests_per_second=rate,
         core_busy=spent * 1e6 / said["us"], p50_us=said["p50"], p99_us=said["p99"], errors=said["errors"],
         machine_busy=meter.busy.share(),
     )  # fmt: skip

@@ -48,6 +48,7 @@ ROWS = [
         "haproxy-2-h1": (1.8, 1.0), "haproxy-2-h2": (1.8, 1.0), "envoy-2-h2": (0.5, 0.25), "nginx-2-h1": (1.0, 0.6),
         "traefik-2-h2": (None, None), "caddy-2-h2": (None, None),
     }),
+    *beside("edge", "edge_cpu", "CPU per request, meshedge", "us", "meshedge-1", {"nginx-1": (1.5, 1.1)}),
     *beside("latency", "added_p50", "added p50, two hops", "us", "meshnode-2",
             {"envoy-2-h2": (0.8, 0.4), "haproxy-2-h2": (None, None)}, digits=0),
     *beside("latency", "added_p99", "added p99, two hops", "us", "meshnode-2",

@@ -7,7 +7,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | programs | `cli`, then `dev` |
-//! | the loop | `node` |
+//! | the loop, the edge | `node`, `edge` |
 //! | the world | `admin`, `router::proxy`, `probe::checker` |
 //! | settings | `config` |
 //! | the outside | `transport`, `summary::stores` |
@@ -41,6 +41,8 @@ pub mod clock;
 pub mod config;
 #[cfg(feature = "net")]
 pub mod dev;
+#[cfg(feature = "net")]
+pub mod edge;
 #[cfg(feature = "net")]
 pub mod entropy;
 #[cfg(feature = "net")]

@@ -28,6 +28,15 @@ pub use args::{Environment, RunArgs};
 pub use error::{ConfigError, Origin, Source};
 pub use file::ConfigFile;
 pub(crate) use parse::{DURATION, duration};
+
+/// Values that another program's flags accept too.
+pub(crate) mod accepted {
+    pub(crate) use super::parse::{LISTEN, SERVICE_URL, base_url, listen};
+    pub(crate) use super::resolve::{
+        CLUSTER, COUNT, LOG, MAX_HEADER, cluster, count, log, log_format, max_header,
+    };
+}
+
 pub use parse::{HostPort, InvalidHostPort};
 pub use route::{RetryBudgetTable, RouteTable, SplitTable};
 pub use secret::Secret;

@@ -11,11 +11,11 @@ use crate::time::Duration;
 
 pub(crate) const DURATION: &str = "a duration up to 168h, for example 5s, 250ms or 1m30s";
 pub(super) const SIZE: &str = "a number of bytes, for example 65536, 64KiB, 100MiB or 2GiB";
-pub(super) const LISTEN: &str = "IP:PORT, for example 127.0.0.1:8080; port 0 picks one";
+pub(crate) const LISTEN: &str = "IP:PORT, for example 127.0.0.1:8080; port 0 picks one";
 pub(super) const HOST_PORT: &str =
     "HOST:PORT, for example 10.0.0.5:7946, [fd00::5]:7946 or mesh.example.com:7946";
 pub(super) const BOOL: &str = "true or false";
-pub(super) const SERVICE_URL: &str =
+pub(crate) const SERVICE_URL: &str =
     "an http:// or https:// URL with a host, and without user, query or fragment";
 pub(super) const PATH: &str = "a path";
 
@@ -47,7 +47,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-pub(super) fn listen(text: &str) -> Option<SocketAddr> {
+pub(crate) fn listen(text: &str) -> Option<SocketAddr> {
     text.parse().ok()
 }
 
@@ -63,7 +63,7 @@ pub(super) fn label(text: &str, max_len: usize) -> Option<String> {
 }
 
 /// A URL whose path others are appended to.
-pub(super) fn base_url(text: &str) -> Option<Url> {
+pub(crate) fn base_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let bare = url.username().is_empty()
         && url.password().is_none()

@@ -25,7 +25,7 @@ const MAX_PUBLIC_URL_LEN: usize = 128;
 const MIN_SEED_LEN: usize = 16;
 
 const NAME: &str = "1 to 64 bytes, without control characters and without spaces at the ends";
-const CLUSTER: &str = "1 to 63 letters, digits, '-', '_' and '.'";
+pub(crate) const CLUSTER: &str = "1 to 63 letters, digits, '-', '_' and '.'";
 const PUBLIC_URL: &str =
     "an http:// or https:// URL up to 128 bytes whose host is a DNS name, without user, query or fragment";
 
@@ -273,7 +273,7 @@ fn tier(text: &str) -> Option<u8> {
     text.parse().ok().filter(|tier| (1..=3).contains(tier))
 }
 
-fn cluster(text: &str) -> Option<String> {
+pub(crate) fn cluster(text: &str) -> Option<String> {
     let accepted = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     ((1..=63).contains(&text.len()) && text.bytes().all(accepted)).then(|| text.to_owned())
 }
@@ -287,9 +287,9 @@ fn domain(text: &str) -> Option<String> {
 }
 
 /// Below this, hyper refuses to work.
-const MAX_HEADER: &str = "a size from 8KiB to 1MiB";
+pub(crate) const MAX_HEADER: &str = "a size from 8KiB to 1MiB";
 
-fn max_header(text: &str) -> Option<usize> {
+pub(crate) fn max_header(text: &str) -> Option<usize> {
     let size = parse::size(text).filter(|size| (8 << 10..=1 << 20).contains(size))?;
     usize::try_from(size).ok()
 }
@@ -310,9 +310,9 @@ fn max_connections_per_client(l: &Layers<'_>) -> Result<usize, ConfigError> {
     l.value("max-connections-per-client", |s| &s.max_connections_per_client, COUNT, count, 1024)
 }
 
-const COUNT: &str = "a number from 1 to 1000000";
+pub(crate) const COUNT: &str = "a number from 1 to 1000000";
 
-fn count(text: &str) -> Option<usize> {
+pub(crate) fn count(text: &str) -> Option<usize> {
     text.parse().ok().filter(|n| (1..=1_000_000).contains(n))
 }
 
@@ -334,11 +334,11 @@ fn otlp(l: &Layers<'_>) -> Result<Option<OtlpConfig>, ConfigError> {
     }
 }
 
-const LOG: &str =
+pub(crate) const LOG: &str =
     "trace, debug, info, warn, error or off, also per module, for example info,meshnode::router=debug";
 
 /// To the filter's parser a bare word is a module, so that it would take a misspelled level for one.
-fn log(text: &str) -> Option<String> {
+pub(crate) fn log(text: &str) -> Option<String> {
     let is_level = |word: &str| {
         ["trace", "debug", "info", "warn", "error", "off"].contains(&word.to_lowercase().as_str())
     };
@@ -347,7 +347,7 @@ fn log(text: &str) -> Option<String> {
     (accepted && EnvFilter::try_new(text).is_ok()).then(|| text.to_owned())
 }
 
-fn log_format(text: &str) -> Option<LogFormat> {
+pub(crate) fn log_format(text: &str) -> Option<LogFormat> {
     match text {
         "text" => Some(LogFormat::Text),
         "json" => Some(LogFormat::Json),

@@ -219,6 +219,7 @@ impl Mesh {
             zone: manifest.map(|manifest| manifest.zone.clone()).unwrap_or_default(),
             epoch,
             version: manifest.map_or(0, |manifest| manifest.version.seq),
+            draining: manifest.is_some_and(|manifest| manifest.draining),
         }
     }
 

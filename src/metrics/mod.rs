@@ -4,6 +4,7 @@ mod connections;
 mod instances;
 mod labels;
 mod requests;
+mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ pub use connections::{ListenerLabels, OpenConnection};
 pub use instances::{HealthLabels, Occupancy};
 pub use labels::{DirectionLabels, InstanceLabels, KindLabels, RequestLabels, ServiceLabels, StatusLabels};
 pub use requests::RequestMetrics;
+pub use summary::{ErrorLabels, SummaryMetrics};
 
 /// Buckets of the latency histograms, in seconds.
 const LATENCY_BUCKETS: [f64; 16] =
@@ -95,6 +97,8 @@ pub struct Metrics {
     pub span_exports: Family<KindLabels, Counter>,
     /// Calls of the summary's store, by kind and outcome (`get_ok`, `put_failed`, …).
     pub store_calls: Family<KindLabels, Counter>,
+    /// The summary's writes and budget.
+    pub summary: SummaryMetrics,
     /// 1 while this node leads.
     pub leader: Gauge,
     /// The highest term that this node has seen.
@@ -111,10 +115,6 @@ pub struct Metrics {
     pub damped: Gauge,
     /// 1 while this node is part of its mesh and may be used.
     pub ready: Gauge,
-    /// 1 while the summary's store is not known to fail.
-    pub store_ok: Gauge,
-    /// Attempts of all writers to write the summary on the store's current day.
-    pub writes_today: Gauge,
 }
 
 impl Default for Metrics {
@@ -158,6 +158,7 @@ impl Metrics {
             checks: Family::default(),
             span_exports: Family::default(),
             store_calls: Family::default(),
+            summary: SummaryMetrics::default(),
             leader: Gauge::default(),
             term: Gauge::default(),
             health_score: Gauge::default(),
@@ -166,8 +167,6 @@ impl Metrics {
             flap_penalty: Gauge::default(),
             damped: Gauge::default(),
             ready: Gauge::default(),
-            store_ok: Gauge::default(),
-            writes_today: Gauge::default(),
         };
         metrics.registry = Arc::new(metrics.registered());
         metrics
@@ -222,8 +221,7 @@ impl Metrics {
         r.register("flap_penalty", "This node's penalty for dying often", self.flap_penalty.clone());
         r.register("damped", "1 while this node is damped", self.damped.clone());
         r.register("ready", "1 while this node may be used", self.ready.clone());
-        r.register("store_ok", "1 while the summary's store is not known to fail", self.store_ok.clone());
-        r.register("summary_writes_today", "Writes of all on the store's day", self.writes_today.clone());
+        self.summary.register(r);
         registry
     }
 
@@ -249,8 +247,7 @@ impl Metrics {
         self.leader.set((view.leader.leader == Some(view.local)).into());
         self.term.set(view.leader.term);
         self.ready.set((view.ready && !view.draining).into());
-        self.store_ok.set(view.leader.summary.store_ok.into());
-        self.writes_today.set(view.leader.summary.writes_today.into());
+        self.summary.observe(&view.leader.summary);
     }
 
     /// Sets the gauges that the mesh's own condition is shown in.

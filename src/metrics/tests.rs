@@ -114,3 +114,31 @@ fn the_condition_of_the_mesh_is_shown() {
         assert!(text.contains(line), "{line} is not in {text}");
     }
 }
+
+#[test]
+fn the_budget_and_the_last_error_of_the_summary_are_shown() {
+    let metrics = Metrics::new();
+    let mut view = view();
+    let status = crate::view::SummaryStatus {
+        store_ok: false,
+        writes_today: 7,
+        budget_left: Some(21),
+        last_write: Some(1_795_327_207),
+        next_slot: Some(1_795_330_800),
+        last_error: Some("the API answered 403 Forbidden".into()),
+        ..Default::default()
+    };
+    view.leader.summary = status.clone();
+    metrics.observe_view(&view);
+    check(&metrics, "meshnode_store_ok 0");
+    check(&metrics, "meshnode_summary_writes_today 7");
+    check(&metrics, "meshnode_summary_budget_left 21");
+    check(&metrics, "meshnode_summary_last_write_timestamp_seconds 1795327207");
+    check(&metrics, "meshnode_summary_next_slot_timestamp_seconds 1795330800");
+    check(&metrics, r#"meshnode_summary_last_error{error="the API answered 403 Forbidden"} 1"#);
+
+    view.leader.summary = crate::view::SummaryStatus { last_error: None, budget_left: None, ..status };
+    metrics.observe_view(&view);
+    check(&metrics, "meshnode_summary_budget_left -1");
+    assert!(!metrics.encode().unwrap().contains("403"));
+}

@@ -10,7 +10,6 @@ use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval, sleep_u
 use tokio_util::task::TaskTracker;
 
 use super::address::Address;
-use super::certificate::Certificate;
 use super::datadir::DataDir;
 use super::local_services::LocalServices;
 use super::published::Published;
@@ -22,6 +21,7 @@ use crate::id::ServiceName;
 use crate::mesh::{Input, LocalChange, Mesh, RequestId};
 use crate::metrics::Metrics;
 use crate::probe::checker::Checker;
+use crate::router::proxy::certificate::Certificate;
 use crate::router::proxy::{EdgeSecrets, Proxy, Tracing};
 use crate::summary::StoreCall;
 use crate::transport::{Hint, Keyring, LinkRequest, Received, Transport};
@@ -34,6 +34,9 @@ const REFRESH: Duration = Duration::from_secs(1);
 
 /// Others hear within this time that a node drains, and stop sending; until then it takes what they send.
 const DRAIN_NOTICE: Duration = Duration::from_millis(250);
+
+/// The same for edges, which ask every 5 s which nodes there are. Behind a tunnel a closed port looks like a request that broke.
+const EDGE_NOTICE: Duration = Duration::from_secs(6);
 
 /// For the goodbyes of what is still open at the end of the drain.
 const PARTING: Duration = Duration::from_secs(1);
@@ -255,8 +258,9 @@ impl Node {
         match self.leaving {
             Leaving::No => {
                 tracing::info!(why, timeout = ?self.config.drain_timeout, "draining");
-                let from = now() + DRAIN_NOTICE;
+                let notice = if self.config.edge.is_some() { EDGE_NOTICE } else { DRAIN_NOTICE };
                 let until = now() + self.config.drain_timeout.max(DRAIN_NOTICE);
+                let from = until.min(now() + notice);
                 self.leaving = Leaving::Announced { from, until };
                 self.feed(Input::Local(LocalChange::Draining));
             }

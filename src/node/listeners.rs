@@ -11,10 +11,10 @@ use tokio_util::task::TaskTracker;
 
 use super::RunError;
 use super::assembly::Ready;
-use super::certificate::Certificate;
 use crate::admin;
 use crate::config::{self, Config};
 use crate::id::NodeId;
+use crate::router::proxy::certificate::Certificate;
 use crate::router::proxy::{AccessLog, EdgeSecrets, Proxy};
 
 /// Bound listeners that nobody serves yet: a port that is taken stops the node before it tells anybody of itself.

@@ -5,7 +5,6 @@ pub mod machine;
 
 mod address;
 mod assembly;
-mod certificate;
 mod effects;
 mod event_loop;
 mod listeners;
@@ -26,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::TokenError;
 use crate::config::{Config, ConfigError};
 use crate::router::proxy::InvalidCollector;
+use crate::router::proxy::certificate::CertificateError;
 use crate::summary::stores::InvalidApi;
 use crate::transport::BindError;
 use crate::wire::WireError;
@@ -67,7 +67,10 @@ pub enum RunError {
     /// A name that others shall reach this node under cannot be resolved.
     #[error("--advertise {0}: the name cannot be resolved")]
     Advertise(String),
-    /// A certificate, key or secret file cannot be used.
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// A file of secrets, or of the access log, cannot be used.
     #[error("{flag} {path}: {reason}")]
     File {
         /// The flag that names it.
@@ -104,6 +107,7 @@ impl RunError {
             | Self::Token(_)
             | Self::Store(_)
             | Self::Advertise(_)
+            | Self::Certificate(_)
             | Self::File { .. }
             | Self::TooLarge(_)
             | Self::Tracing(_)

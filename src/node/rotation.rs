@@ -14,6 +14,13 @@ impl Node {
     }
 
     /// Reads the secrets of edges again and takes them over; with an error, those that it has stay.
+    /// Takes over a renewed certificate; connections that stand go on.
+    pub(super) fn reload_certificate(&self) {
+        if let Some(certificate) = &self.certificate {
+            certificate.reload();
+        }
+    }
+
     pub(super) fn reload_edge_secrets(&self) {
         let (Some(secrets), Some(edge)) = (&self.edge_secrets, &self.config.edge) else { return };
         let read = tokio::task::block_in_place(|| std::fs::read_to_string(&edge.secret_file));

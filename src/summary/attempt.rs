@@ -254,7 +254,6 @@ impl Policy {
     }
 
     fn read_failed(&mut self, failure: &StoreFailure, now: Instant) {
-        tracing::warn!(error = %failure, "the summary's store cannot be read");
         self.last_error = Some(failure.to_string());
         let campaigning = std::mem::take(&mut self.campaigning);
         let mut patience = Duration::ZERO;
@@ -289,7 +288,6 @@ impl Policy {
     }
 
     fn attempt_failed(&mut self, term: u64, seq: u64, error: String, patience: Duration, now: Instant) {
-        tracing::warn!(term, seq, error, "the summary was not written");
         self.last_error = Some(error.clone());
         self.outputs.push_back(Output::Wrote { term, seq, error: Some(error) });
         self.back_off(patience, now);

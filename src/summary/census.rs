@@ -44,6 +44,8 @@ pub struct CensusMember {
     pub epoch: u64,
     /// The seq of its manifest.
     pub version: u64,
+    /// It is about to leave: edges that ask now should not turn to it.
+    pub draining: bool,
 }
 
 impl Census {

@@ -1,6 +1,6 @@
 //! What the policy tells others: its state for the admin API, and the live summary for edges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -8,7 +8,8 @@ use super::budget::{DAY, SLOT, allowed};
 use super::draft;
 use super::policy::Policy;
 use super::record::Mark;
-use super::value::{ClusterId, UnixTime, Value, hour_of};
+use super::value::{ClusterId, Node, UnixTime, Value, hour_of};
+use crate::id::NodeId;
 use crate::time::Instant;
 use crate::view::SummaryStatus;
 
@@ -49,7 +50,18 @@ impl Policy {
         let mut value = self.outline(Mark { cluster_id, ..stored }, at);
         value.set_attempts(&self.record, self.record.day());
         draft::update(&mut value, &self.census, unix);
+        self.leave_out_draining(&mut value);
         serde_json::to_string(&LiveSummary { value, observed_at: UnixTime(unix) }).unwrap_or_default()
+    }
+
+    /// Not from the stored value: that a node restarts is no reason to write it twice.
+    fn leave_out_draining(&self, value: &mut Value) {
+        let draining: BTreeSet<NodeId> =
+            self.census.members.iter().filter(|member| member.draining).map(|member| member.id).collect();
+        let stays = |node: &Node| !draining.contains(&node.id);
+        if value.nodes.iter().any(stays) {
+            value.nodes.retain(stays);
+        }
     }
 
     /// A value with this mark and the entries that the store is known to hold, to be updated from the census.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use meshnode::dev::services::{Kind, Sample};
 use rustix::process::Signal;
 
+use crate::support::edge;
 use crate::support::{Peer, SOON, World, eventually, one_mesh};
 
 #[tokio::test]
@@ -56,6 +57,49 @@ async fn the_leave_command_ends_the_node_gracefully() -> anyhow::Result<()> {
     let log = std::fs::read_to_string(log)?;
     assert!(!log.contains("still open"), "{log}");
     assert_eq!(one_mesh(&[&n1]).await?, n1.id());
+    world.passed()
+}
+
+#[tokio::test]
+async fn edges_have_six_seconds_to_find_other_nodes_before_one_closes() -> anyhow::Result<()> {
+    const SECRET: (&str, &[u8]) = ("k1", b"0123456789abcdef");
+    let world = World::new()?;
+    let file = world.write("secrets", "k1:MDEyMzQ1Njc4OWFiY2RlZg==\n")?.display().to_string();
+    let entrance = |name: &str| {
+        let url = format!("https://{name}.example.com");
+        let setup = world.node(name).arg("--edge-listen", "127.0.0.1:0").arg("--edge-secret-file", &file);
+        setup.arg("--public-url", &url)
+    };
+    let n1 = entrance("n1").start().await?;
+    let n2 = entrance("n2").join(&n1).start().await?;
+    one_mesh(&[&n1, &n2]).await?;
+    let edge = |peer: &Peer| peer.node.ready().edge.clone().context("no edge listener");
+    let (edge1, edge2) = (edge(&n1)?, edge(&n2)?);
+
+    n2.node.signal(Signal::TERM)?;
+    let drains = tokio::time::Instant::now();
+    let mut nonce = 0;
+    let not_listed = async || {
+        nonce += 1;
+        for at in [&edge1, &edge2] {
+            let (_, summary) = edge::get(at, "/.mesh/summary", SECRET, &format!("s{nonce}")).await?;
+            let listed = |name: &str| summary.contains(&format!("https://{name}.example.com"));
+            ensure!(listed("n1") && !listed("n2"), "{summary}");
+        }
+        Ok(())
+    };
+    eventually(Duration::from_secs(4), not_listed).await?;
+    let mut last = drains;
+    loop {
+        nonce += 1;
+        let answer = edge::services(&edge2, SECRET.0, SECRET.1, &format!("o{nonce}")).await;
+        let Ok((status, _)) = answer else { break };
+        ensure!(status == 200, "{status} while it drains");
+        last = tokio::time::Instant::now();
+    }
+    let open = last.duration_since(drains);
+    ensure!(open > Duration::from_secs(5), "its edge listener closed after {open:?}");
+    assert!(n2.node.ended().await?.success());
     world.passed()
 }
 

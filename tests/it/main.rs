@@ -6,6 +6,7 @@ mod configuration;
 mod crash;
 mod death;
 mod dev;
+mod edge;
 mod election;
 mod faults;
 mod hostile;

@@ -1,11 +1,9 @@
 //! Changes to a running node.
 
 use anyhow::{Context, ensure};
-use aws_lc_rs::hmac;
 use meshnode::dev::services::{Kind, Sample};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use crate::support::edge::services as signed;
 use crate::support::{SOON, World, eventually, one_mesh};
 
 #[tokio::test]
@@ -36,24 +34,6 @@ async fn sighup_reads_the_services_again() -> anyhow::Result<()> {
     world.passed()
 }
 
-/// The status of a request for the list of services that an edge signed with `secret`.
-async fn signed(edge: &str, kid: &str, secret: &[u8], nonce: &str) -> anyhow::Result<u16> {
-    let t = meshnode::clock::unix_now().as_secs();
-    let text = format!("{t}\n{nonce}\nGET\n/api/services\nhere\n192.0.2.7\n\n\n");
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), text.as_bytes());
-    let sig: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut stream = TcpStream::connect(edge.strip_prefix("http://").context("an edge listener")?).await?;
-    let head = format!(
-        "GET /api/services HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\
-         x-mesh-edge: kid={kid},t={t},n={nonce},ip=192.0.2.7,sig={sig}\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
-    let answer = String::from_utf8_lossy(&answer);
-    Ok(answer.split(' ').nth(1).context("no status")?.parse()?)
-}
-
 #[tokio::test]
 async fn sighup_reads_the_secrets_of_edges_again() -> anyhow::Result<()> {
     const OLD: (&str, &[u8], &str) = ("old", b"0123456789abcdef", "old:MDEyMzQ1Njc4OWFiY2RlZg==\n");
@@ -63,8 +43,8 @@ async fn sighup_reads_the_secrets_of_edges_again() -> anyhow::Result<()> {
     let setup = world.node("n1").arg("--edge-listen", "127.0.0.1:0").arg("--edge-secret-file", &file);
     let node = setup.start().await?;
     let edge = node.node.ready().edge.clone().context("no edge listener")?;
-    ensure!(signed(&edge, OLD.0, OLD.1, "1").await? == 200);
-    ensure!(signed(&edge, NEW.0, NEW.1, "2").await? == 403);
+    ensure!(signed(&edge, OLD.0, OLD.1, "1").await?.0 == 200);
+    ensure!(signed(&edge, NEW.0, NEW.1, "2").await?.0 == 403);
 
     // The nonces of refused requests were never used.
     world.write("secrets", NEW.2)?;
@@ -73,12 +53,12 @@ async fn sighup_reads_the_secrets_of_edges_again() -> anyhow::Result<()> {
     eventually(SOON, async || {
         nonce += 1;
         ensure!(
-            signed(&edge, NEW.0, NEW.1, &nonce.to_string()).await? == 200,
+            signed(&edge, NEW.0, NEW.1, &nonce.to_string()).await?.0 == 200,
             "the new secret does not hold yet"
         );
         Ok(())
     })
     .await?;
-    ensure!(signed(&edge, OLD.0, OLD.1, "3").await? == 403);
+    ensure!(signed(&edge, OLD.0, OLD.1, "3").await?.0 == 403);
     world.passed()
 }

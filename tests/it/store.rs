@@ -5,6 +5,7 @@ use http::StatusCode;
 use meshnode::dev::services::{Kind, Sample};
 use serde_json::Value;
 
+use crate::support::tls::Authority;
 use crate::support::{FakeKv, SOON, Setup, World, eventually, one_mesh};
 
 #[tokio::test]
@@ -41,6 +42,32 @@ async fn the_first_summary_reaches_cloudflare_with_a_ttl_and_the_token() -> anyh
 }
 
 #[tokio::test]
+async fn the_summary_goes_over_tls_to_an_api_whose_authority_the_machine_trusts() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let authority = Authority::new()?;
+    let trusted = authority.write(&world)?.display().to_string();
+    let stranger = Authority::new()?;
+    for (api, writes) in [(&authority, 1), (&stranger, 0)] {
+        let kv = FakeKv::start_tls(api).await?;
+        let echo = Sample::start(Kind::Echo, "n1", "1.0.0").await?;
+        let node = world.node(&format!("n{writes}")).service(&echo);
+        let node = on_cloudflare(node, kv.url()).env("SSL_CERT_FILE", &trusted).start().await?;
+        let settled = async || {
+            let leader: Value = node.admin.get_json("/api/admin/leader").await?;
+            let error = leader["last_error"].as_str().unwrap_or_default();
+            ensure!(kv.writes().len() == writes && leader["store_ok"] == (writes == 1), "{leader}");
+            ensure!(writes == 1 || error.contains("invalid peer certificate"), "{leader}");
+            Ok(())
+        };
+        eventually(SOON, settled).await?;
+        if writes == 0 {
+            assert_eq!(kv.reads(), 0, "a stranger got the token");
+        }
+    }
+    world.passed()
+}
+
+#[tokio::test]
 async fn the_mesh_serves_on_when_its_store_refuses_the_token() -> anyhow::Result<()> {
     let kv = FakeKv::start().await?;
     kv.fail_with(StatusCode::FORBIDDEN);
@@ -70,6 +97,12 @@ async fn serves_on_without_store(api: &str) -> anyhow::Result<()> {
         Ok(())
     };
     eventually(SOON, said).await?;
+    let metrics = n2.client().get(&format!("{}/metrics", n2.node.ready().admin)).await?;
+    let metrics = String::from_utf8(metrics.body.to_vec())?;
+    ensure!(metrics.contains("\nmeshnode_store_ok 0"), "{metrics}");
+    ensure!(metrics.contains("\nmeshnode_summary_last_error{error=\""), "{metrics}");
+    let log = std::fs::read_to_string(n2.node.log())?;
+    assert_eq!(log.matches("the summary's store fails").count(), 1, "{log}");
     let answer = n1.get("echo", "").await?;
     assert_eq!((answer.status, answer.header("x-mesh-worker")), (StatusCode::OK, n2.id()));
     assert!(n1.admin.is_ready().await?);

@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 13] = [
     &["transport", "summary::stores"],
     &["config"],
     &["admin", "router::proxy", "probe::checker"],
-    &["node"],
+    &["node", "edge"],
     &["dev"],
     &["cli"],
 ];
@@ -28,7 +28,7 @@ const LIBRARIES: [(&[&str], &[&str]); 3] = [
     (&["opentelemetry", "opentelemetry_http", "opentelemetry_otlp", "opentelemetry_sdk"], &["router::proxy"]),
     (
         &["hyper", "hyper_util", "h2"],
-        &["transport", "summary::stores", "admin", "router::proxy", "probe::checker", "cli", "dev"],
+        &["transport", "summary::stores", "admin", "router::proxy", "probe::checker", "edge", "cli", "dev"],
     ),
 ];
 

@@ -180,6 +180,7 @@ impl World {
             zone: ["eu", "us", "ap"][node % 3].to_owned(),
             epoch: one.epoch,
             version: u64::from(one.version),
+            draining: false,
         }
     }
 

@@ -115,7 +115,7 @@ async fn write_all(mut queue: mpsc::Receiver<Message>, mut sink: Sink) -> io::Re
 
 /// Counts the bytes of a request's body as they come in.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Received(Arc<AtomicU64>);
+pub(crate) struct Received(Arc<AtomicU64>);
 
 impl Received {
     pub(super) fn add(&self, bytes: usize) {

@@ -13,24 +13,24 @@ use tokio::time::{Sleep, sleep};
 use crate::time::Duration;
 
 /// Why a body broke.
-pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body on its way through.
-pub(super) type ProxyBody = UnsyncBoxBody<Bytes, BoxError>;
+pub(crate) type ProxyBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// A body without bytes.
-pub(super) fn empty() -> ProxyBody {
+pub(crate) fn empty() -> ProxyBody {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
 /// A body that is at hand.
-pub(super) fn full(bytes: impl Into<Bytes>) -> ProxyBody {
+pub(crate) fn full(bytes: impl Into<Bytes>) -> ProxyBody {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// How a body ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// All of it went through.
     Complete,
     /// Its source broke off.
@@ -44,10 +44,10 @@ pub(super) enum End {
 /// The next piece of a body did not come in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the body stalled")]
-pub(super) struct Stalled;
+pub(crate) struct Stalled;
 
 /// A body with limits on its pauses and its whole, which tells how it ended, and after how many bytes.
-pub(super) struct Watched<B, F: FnOnce(End, u64)> {
+pub(crate) struct Watched<B, F: FnOnce(End, u64)> {
     inner: B,
     idle: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
@@ -63,7 +63,7 @@ where
     F: FnOnce(End, u64),
 {
     /// Watches `inner`; an `idle` of zero is no limit on pauses, a `total` of `None` none on the whole.
-    pub(super) fn new(inner: B, idle: Duration, total: Option<Duration>, on_end: F) -> Self {
+    pub(crate) fn new(inner: B, idle: Duration, total: Option<Duration>, on_end: F) -> Self {
         let total = total.map(|limit| Box::pin(sleep(limit)));
         let mut watched =
             Self { inner, idle, waiting: None, armed: false, total, sent: 0, on_end: Some(on_end) };

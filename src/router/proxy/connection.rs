@@ -1,7 +1,6 @@
 //! One client's connection: requests one after another or side by side, rest between them, and its end.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +17,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::client_io::ClientIo;
-use super::front::Front;
 use super::pace::{Streams, attend};
-use super::serve::moment_after;
+use super::serve::{Answers, Client, Listener, moment_after};
 use super::visit::{Answering, Doing, Visit};
 use super::websocket;
 
@@ -54,10 +52,9 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// A connection of HTTP/1.1 or 2, and what it needs to be served.
-#[derive(Debug, Clone)]
-pub(super) struct Talk {
-    pub(super) front: Front,
-    pub(super) peer: SocketAddr,
+pub(super) struct Talk<A> {
+    pub(super) listener: Arc<Listener<A>>,
+    pub(super) client: Client,
     pub(super) stop: CancellationToken,
 }
 
@@ -72,7 +69,13 @@ enum Next {
     Close,
 }
 
-impl Talk {
+impl<A> Clone for Talk<A> {
+    fn clone(&self) -> Self {
+        Self { listener: self.listener.clone(), client: self.client.clone(), stop: self.stop.clone() }
+    }
+}
+
+impl<A: Answers> Talk<A> {
     /// Serves HTTP/1.1, until one side ends it or it has become a tunnel.
     pub(super) async fn http1<S>(self, mut io: ClientIo<S>)
     where
@@ -97,21 +100,21 @@ impl Talk {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let shared = &self.front.proxy.shared;
+        let listener = &self.listener;
         let visit = io.visit().clone();
         let service = service_fn(|request| self.clone().turn(request, visit.clone()));
         let connection = http1::Builder::new()
             .header_read_timeout(None)
-            .max_header_size(shared.config.max_header)
+            .max_header_size(listener.limits.max_header)
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades();
         let mut connection = Box::new(connection);
         let next = tokio::select! {
-            ended = attend(shared.clock, &mut *connection) => {
+            ended = attend(listener.clock, &mut *connection) => {
                 match ended {
                     Some(Ok(())) => {}
-                    Some(Err(error)) => tracing::debug!(peer = %self.peer, %error, "a client's connection ended"),
-                    None => tracing::debug!(peer = %self.peer, "a client did not take its answer; its connection is closed"),
+                    Some(Err(error)) => tracing::debug!(peer = %self.client.peer, %error, "a client's connection ended"),
+                    None => tracing::debug!(peer = %self.client.peer, "a client did not take its answer; its connection is closed"),
                 }
                 return None;
             }
@@ -126,8 +129,8 @@ impl Talk {
         let mut io = parts.io.into_inner();
         io.unread(parts.read_buf);
         if next == Next::TimeOut {
-            tracing::debug!(peer = %self.peer, "the head of a request took too long");
-            self.front.count_refused("head_timeout");
+            tracing::debug!(peer = %self.client.peer, "the head of a request took too long");
+            self.listener.count_refused("head_timeout");
             let _ = timeout(FLUSH_WITHIN, io.refuse("408 Request Timeout", "timeout")).await;
             return None;
         }
@@ -139,11 +142,11 @@ impl Talk {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let shared = &self.front.proxy.shared;
-        let max_header = u32::try_from(shared.config.max_header).unwrap_or(u32::MAX);
+        let listener = &self.listener;
+        let max_header = u32::try_from(listener.limits.max_header).unwrap_or(u32::MAX);
         let visit = io.visit().clone();
         let service = service_fn(|request| self.clone().turn(request, visit.clone()));
-        let connection = http2::Builder::new(Streams { clock: shared.clock })
+        let connection = http2::Builder::new(Streams { clock: listener.clock })
             .timer(TokioTimer::new())
             .max_header_list_size(max_header)
             .max_concurrent_streams(STREAMS)
@@ -156,8 +159,8 @@ impl Talk {
         tokio::select! {
             ended = connection.as_mut() => return self.note(ended),
             () = visit.floods() => {
-                self.front.count_refused("resets");
-                tracing::debug!(peer = %self.peer, "a client gave up too many requests; its connection is closed");
+                self.listener.count_refused("resets");
+                tracing::debug!(peer = %self.client.peer, "a client gave up too many requests; its connection is closed");
                 return;
             }
             () = self.stop.cancelled() => {}
@@ -173,7 +176,7 @@ impl Talk {
 
     fn note(&self, ended: hyper::Result<()>) {
         if let Err(error) = ended {
-            tracing::debug!(peer = %self.peer, %error, "a client's connection ended");
+            tracing::debug!(peer = %self.client.peer, %error, "a client's connection ended");
         }
     }
 
@@ -195,7 +198,7 @@ impl Talk {
             request = websocket::as_upgrade(request);
             request.extensions_mut().insert(Arc::new(tunnel));
         }
-        let mut response = self.front.answer(request, self.peer).await?;
+        let mut response = self.listener.answers.answer(request, &self.client).await;
         if is_extended_connect {
             response = websocket::as_connected(response);
         } else if is_http1 && self.stop.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS

@@ -25,12 +25,12 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// Makes connections.
 #[derive(Clone)]
-pub(super) struct Dialler {
+pub(crate) struct Dialler {
     connector: TowerToHyperService<HttpsConnector<HttpConnector>>,
 }
 
 /// A connection that one request may use.
-pub(super) enum Connection {
+pub(crate) enum Connection {
     /// HTTP/1.1: this request's alone.
     Http1(Http1),
     /// HTTP/2: shared.
@@ -39,7 +39,7 @@ pub(super) enum Connection {
 
 /// Why a service of this node could not be connected.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectFailure {
+pub(crate) enum ConnectFailure {
     /// Nobody listens there.
     #[error("connection refused")]
     Refused,
@@ -62,16 +62,16 @@ impl ConnectFailure {
 }
 
 impl Dialler {
-    pub(super) fn new() -> Result<Self, rustls::Error> {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config()?)
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(http);
-        Ok(Self { connector: TowerToHyperService::new(connector) })
+    /// Over TLS, it is HTTP/2 if the other side has that.
+    pub(crate) fn new() -> Result<Self, rustls::Error> {
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls_config()?).https_or_http();
+        Ok(Self::from(builder.enable_all_versions().wrap_connector(tcp())))
+    }
+
+    /// Over TLS, it is HTTP/1.1.
+    pub(crate) fn http1() -> Result<Self, rustls::Error> {
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls_config()?).https_or_http();
+        Ok(Self::from(builder.enable_http1().wrap_connector(tcp())))
     }
 
     /// A new connection to `origin`, within `limit` unless that is zero.
@@ -103,6 +103,19 @@ impl Dialler {
         });
         Ok(Connection::Http2(sender))
     }
+}
+
+impl From<HttpsConnector<HttpConnector>> for Dialler {
+    fn from(connector: HttpsConnector<HttpConnector>) -> Self {
+        Self { connector: TowerToHyperService::new(connector) }
+    }
+}
+
+fn tcp() -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp
 }
 
 /// Does `work`, within `limit` unless that is zero.

@@ -1,17 +1,24 @@
-//! How a node stops to serve: nothing new comes in, and in the end WebSockets, which never end by themselves, are told.
+//! How serving stops: nothing new comes in, and in the end WebSockets, which never end by themselves, are told.
 
-use tokio::sync::watch;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Proxy;
 
 /// How far it came, and who is still there.
 #[derive(Debug)]
-pub(super) struct Drain {
-    pub(super) closing: CancellationToken,
-    pub(super) parting: CancellationToken,
+pub(crate) struct Drain {
+    /// Cancelled when listeners are to accept nothing more, and clients to go elsewhere with their next request.
+    pub(crate) closing: CancellationToken,
+    /// Cancelled when WebSockets are to close with 1001, going away (RFC 6455, 7.4.1).
+    pub(crate) parting: CancellationToken,
     /// Connections of clients, those that became tunnels included.
     pub(super) clients: watch::Sender<usize>,
+    active: AtomicUsize,
+    idle: Notify,
 }
 
 impl Default for Drain {
@@ -20,6 +27,54 @@ impl Default for Drain {
             closing: CancellationToken::new(),
             parting: CancellationToken::new(),
             clients: watch::Sender::new(0),
+            active: AtomicUsize::new(0),
+            idle: Notify::new(),
+        }
+    }
+}
+
+impl Drain {
+    /// Requests under way.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// Whether no request is under way, and no client connected.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.in_flight() == 0 && *self.clients.borrow() == 0
+    }
+
+    /// Waits until no request is under way, and no client connected.
+    pub(crate) async fn drained(&self) {
+        let mut clients = self.clients.subscribe();
+        while !self.is_drained() {
+            let idle = self.idle.notified();
+            if self.in_flight() > 0 {
+                idle.await;
+            }
+            // The sender lives as long as this does, so waiting cannot fail.
+            let _ = clients.wait_for(|clients| *clients == 0).await;
+        }
+    }
+}
+
+/// One request under way.
+#[derive(Debug)]
+pub(crate) struct Active {
+    drain: Arc<Drain>,
+}
+
+impl Active {
+    pub(crate) fn begin(drain: &Arc<Drain>) -> Self {
+        drain.active.fetch_add(1, Ordering::Relaxed);
+        Self { drain: drain.clone() }
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        if self.drain.active.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.drain.idle.notify_waiters();
         }
     }
 }
@@ -40,21 +95,18 @@ impl Proxy {
         self.shared.drain.parting.cancel();
     }
 
+    /// Requests that are under way, those for other entries included.
+    pub fn in_flight(&self) -> usize {
+        self.shared.drain.in_flight()
+    }
+
     /// Whether no request is under way, and no client connected.
     pub fn is_drained(&self) -> bool {
-        self.in_flight() == 0 && *self.shared.drain.clients.borrow() == 0
+        self.shared.drain.is_drained()
     }
 
     /// Waits until no request is under way, and no client connected.
     pub async fn drained(&self) {
-        let mut clients = self.shared.drain.clients.subscribe();
-        while !self.is_drained() {
-            let idle = self.shared.idle.notified();
-            if self.in_flight() > 0 {
-                idle.await;
-            }
-            // The sender lives as long as the proxy does, so waiting cannot fail.
-            let _ = clients.wait_for(|clients| *clients == 0).await;
-        }
+        self.shared.drain.drained().await;
     }
 }

@@ -9,8 +9,9 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 
 use super::backend::locked;
 use super::headers;
@@ -75,7 +76,7 @@ impl EdgeSecrets {
     }
 
     /// Checks the signature of a request, and returns the address of the client for which the edge asks.
-    pub(super) fn verify<B>(
+    pub(crate) fn verify<B>(
         &self,
         request: &Request<B>,
         host: &str,
@@ -85,7 +86,9 @@ impl EdgeSecrets {
         let keys = self.keys.load();
         let key = keys.get(claim.kid).ok_or_else(unsigned)?;
         let signature = unhex(claim.sig).ok_or_else(unsigned)?;
-        let message = message(request, host, &claim).ok_or_else(unsigned)?;
+        let (method, headers) = (request.method(), request.headers());
+        let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+        let message = message(method, target, headers, host, &claim).ok_or_else(unsigned)?;
         hmac::verify(key, message.as_bytes(), &signature).map_err(|_| unsigned())?;
         let ip = claim.ip.parse().map_err(|_| unsigned())?;
         let at: u64 = claim.t.parse().map_err(|_| unsigned())?;
@@ -98,6 +101,66 @@ impl EdgeSecrets {
     }
 }
 
+/// The secret that an edge signs with.
+pub(crate) struct EdgeSigner {
+    kid: String,
+    key: hmac::Key,
+}
+
+impl EdgeSigner {
+    /// The first of the secrets in a file of them.
+    pub(crate) fn parse(text: &str) -> Result<Self, InvalidEdgeSecrets> {
+        let (kid, key) = lines(text)?.into_iter().next().ok_or(InvalidEdgeSecrets::Empty)?;
+        Ok(Self { kid, key })
+    }
+
+    /// The value of `x-mesh-edge` for a request to `target` at `host`, with the `nonce` of this one try; `None` when a
+    /// header that is signed is there twice, or no text.
+    pub(crate) fn sign(
+        &self,
+        method: &Method,
+        target: &str,
+        headers: &HeaderMap,
+        host: &str,
+        stamp: &Stamp<'_>,
+    ) -> Option<HeaderValue> {
+        let Self { kid, key } = self;
+        let Stamp { ip, t, nonce } = *stamp;
+        let claim = Claim { kid, t, n: nonce, ip, sig: "" };
+        let tag = hmac::sign(key, message(method, target, headers, host, &claim)?.as_bytes());
+        let parts = ["kid=", kid, ",t=", t, ",n=", nonce, ",ip=", ip, ",sig="];
+        let length = parts.iter().map(|part| part.len()).sum::<usize>() + 2 * tag.as_ref().len();
+        let mut value = Vec::with_capacity(length);
+        for part in parts {
+            value.extend_from_slice(part.as_bytes());
+        }
+        for byte in tag.as_ref() {
+            value.extend_from_slice(&hex(*byte));
+        }
+        HeaderValue::from_maybe_shared(Bytes::from(value)).ok()
+    }
+}
+
+/// Who asks, when (in unix seconds), and what tells this try from all others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamp<'a> {
+    pub(crate) ip: &'a str,
+    pub(crate) t: &'a str,
+    pub(crate) nonce: &'a str,
+}
+
+impl fmt::Debug for EdgeSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EdgeSigner").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
+/// A byte in two digits.
+pub(crate) fn hex(byte: u8) -> [u8; 2] {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    [digit(byte >> 4), digit(byte & 15)]
+}
+
 impl fmt::Debug for EdgeSecrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EdgeSecrets").field("kids", &self.keys.load().keys()).finish_non_exhaustive()
@@ -106,7 +169,12 @@ impl fmt::Debug for EdgeSecrets {
 
 /// The secrets in a file, by key id.
 fn keys(text: &str) -> Result<BTreeMap<String, hmac::Key>, InvalidEdgeSecrets> {
-    let mut keys = BTreeMap::new();
+    Ok(lines(text)?.into_iter().collect())
+}
+
+/// The secrets in a file, with their key ids, in its order.
+fn lines(text: &str) -> Result<Vec<(String, hmac::Key)>, InvalidEdgeSecrets> {
+    let mut keys: Vec<(String, hmac::Key)> = Vec::new();
     let lines = text.lines().map(str::trim).enumerate();
     for (index, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let invalid = || InvalidEdgeSecrets::Line { line: index + 1 };
@@ -119,9 +187,10 @@ fn keys(text: &str) -> Result<BTreeMap<String, hmac::Key>, InvalidEdgeSecrets> {
         if secret.len() < MIN_SECRET_LEN {
             return Err(invalid());
         }
-        if keys.insert(kid.to_owned(), hmac::Key::new(hmac::HMAC_SHA256, &secret)).is_some() {
+        if keys.iter().any(|(known, _)| known == kid) {
             return Err(InvalidEdgeSecrets::Repeated { line: index + 1, kid: kid.to_owned() });
         }
+        keys.push((kid.to_owned(), hmac::Key::new(hmac::HMAC_SHA256, &secret)));
     }
     if keys.is_empty() {
         return Err(InvalidEdgeSecrets::Empty);
@@ -162,13 +231,24 @@ impl<'a> Claim<'a> {
 }
 
 /// The text that an edge signs; `None` when a part of it is ambiguous.
-fn message<B>(request: &Request<B>, host: &str, claim: &Claim<'_>) -> Option<String> {
-    let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
-    let mut parts = vec![claim.t, claim.n, request.method().as_str(), target, host, claim.ip];
-    for name in [&headers::SERVICE, &headers::VERSION, &headers::WORKER] {
-        parts.push(if request.headers().contains_key(name) { only(request.headers(), name)? } else { "" });
+fn message(
+    method: &Method,
+    target: &str,
+    headers: &HeaderMap,
+    host: &str,
+    claim: &Claim<'_>,
+) -> Option<String> {
+    let mut text = String::with_capacity(target.len() + host.len() + 160);
+    for part in [claim.t, claim.n, method.as_str(), target, host, claim.ip] {
+        text.push_str(part);
+        text.push('\n');
     }
-    Some(parts.join("\n"))
+    for name in [&headers::SERVICE, &headers::VERSION, &headers::WORKER] {
+        text.push_str(if headers.contains_key(name) { only(headers, name)? } else { "" });
+        text.push('\n');
+    }
+    text.pop();
+    Some(text)
 }
 
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

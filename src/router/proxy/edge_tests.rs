@@ -43,10 +43,29 @@ fn a_good_signature_gives_the_clients_address() {
     }
 }
 
+/// The same values are in `edge/test/signature.test.ts`.
+#[test]
+fn the_signatures_of_the_worker_are_good() {
+    let sig = "c7d925239ef12c1cc95313ccc16aedcc8a181a9f6871c41bf39d40985b1184b9";
+    let first = Request::get("/a?b")
+        .header("x-mesh-service", "rag")
+        .header("x-mesh-version", "^2")
+        .header("x-mesh-edge", format!("kid=k1,t={NOW},n=n1,ip=192.0.2.7,sig={sig}"))
+        .body(())
+        .unwrap();
+    assert_eq!(secrets().verify(&first, "host.example", NOW), Ok("192.0.2.7".parse().unwrap()));
+    let sig = "a34e5964b9fa83272292d8673a2ad699ea29d11137fa9f355db9cf3b06e4abef";
+    let second = Request::post("/api/service/rag/ask?q=%C3%A4")
+        .header("x-mesh-edge", format!("kid=k2,t={NOW},n=n2,ip=2001:db8::7,sig={sig}"))
+        .body(())
+        .unwrap();
+    assert_eq!(secrets().verify(&second, "[2001:db8::1]:8443", NOW), Ok("2001:db8::7".parse().unwrap()));
+}
+
 #[test]
 fn whatever_is_changed_afterwards_breaks_the_signature() {
     let changes: [fn(&mut Request<()>); 8] = [
-        |request| *request.method_mut() = http::Method::POST,
+        |request| *request.method_mut() = Method::POST,
         |request| *request.uri_mut() = "/a?c".parse().unwrap(),
         |request| drop(request.headers_mut().remove("x-mesh-version")),
         |request| drop(request.headers_mut().insert("x-mesh-worker", "w".parse().unwrap())),
@@ -93,7 +112,7 @@ fn nonsense_is_no_signature() {
         ["", "kid=k1", "kid=k1,t=1,n=,ip=::1,sig=00", "kid=k1,kid=k1,t=1,n=a,ip=::1,sig=00", "=,=", "ä"]
     {
         let mut request = Request::get("/").body(()).unwrap();
-        let value = http::HeaderValue::from_bytes(text.as_bytes()).unwrap();
+        let value = HeaderValue::from_bytes(text.as_bytes()).unwrap();
         request.headers_mut().insert(headers::EDGE, value);
         assert_eq!(reason(secrets().verify(&request, "h", NOW)), "edge_signature", "{text}");
     }
@@ -120,4 +139,28 @@ fn other_secrets_hold_at_once_and_broken_ones_change_nothing() {
     secrets.replace("k1:MDEyMzQ1Njc4OWFiY2RlZg==").unwrap();
     assert!(secrets.verify(&signed(NOW, "n2", |_| {}), "host.example", NOW).is_ok());
     assert_eq!(reason(secrets.verify(&signed(NOW, "n1", |_| {}), "host.example", NOW)), "edge_signature");
+}
+
+#[test]
+fn what_an_edge_signs_a_node_believes_once() {
+    let signer = EdgeSigner::parse("k2:ZmVkY2JhOTg3NjU0MzIxMA==\nk1:MDEyMzQ1Njc4OWFiY2RlZg==\n").unwrap();
+    let mut request = Request::put("/a%20b?c=d")
+        .header("x-mesh-service", "rag")
+        .header("x-mesh-worker", "w")
+        .body(())
+        .unwrap();
+    let t = NOW.to_string();
+    let stamp = Stamp { ip: "2001:db8::7", t: &t, nonce: "n1" };
+    let (method, headers) = (request.method(), request.headers());
+    let signature = signer.sign(method, "/a%20b?c=d", headers, "n1.example:8443", &stamp).unwrap();
+    assert!(signature.to_str().unwrap().starts_with("kid=k2,"), "the first secret signs");
+    request.headers_mut().insert(headers::EDGE, signature);
+    let secrets = secrets();
+    let ip = secrets.verify(&request, "n1.example:8443", NOW);
+    assert_eq!(ip, Ok("2001:db8::7".parse().unwrap()));
+    assert_eq!(reason(secrets.verify(&request, "n1.example:8443", NOW)), "edge_signature");
+
+    assert!(request.headers_mut().append("x-mesh-worker", "v".parse().unwrap()));
+    assert_eq!(signer.sign(request.method(), "/", request.headers(), "h", &stamp), None, "ambiguous");
+    assert!(!format!("{signer:?}").contains("fedcba"));
 }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::attempt::Answer;
 use super::backend::locked;
 use super::body::{End, ProxyBody, Watched, empty};
+use super::drain::Active;
 use super::exit::{Outbound, absolute, is_repeatable};
 use super::headers::{self, Sender};
 use super::pace::Paced;
@@ -21,8 +22,8 @@ use super::search::{Found, Search};
 use super::socket::Presence;
 use super::target::{ServiceTarget, single};
 use super::tunnel::client_side;
-use super::upload::{Progress, Upload};
-use super::{Active, Proxy, Shared};
+use super::upload::{Progress, REPLAY_MAX, Upload};
+use super::{Proxy, Shared};
 use crate::id::NodeId;
 use crate::metrics::RequestLabels;
 use crate::router::{Ask, Need, Outcome, Selector};
@@ -97,7 +98,8 @@ impl Proxy {
                 let upload = if is_empty {
                     Upload::of_nothing(repeatable)
                 } else {
-                    Box::pin(Upload::take(body, repeatable, max, &shared.replays, &progress)).await?
+                    let keep = if repeatable { REPLAY_MAX } else { 0 };
+                    Box::pin(Upload::take(body, keep, max, &shared.replays, &progress)).await?
                 };
                 if is_empty && upload.exists() {
                     // Nothing follows, but only once the exit has taken the request.
@@ -191,7 +193,7 @@ fn deliver(
     let switched = status == StatusCode::SWITCHING_PROTOCOLS;
     let idle = if switched { Duration::ZERO } else { timeouts.idle };
     // A tunnel outlives the answer that opened it.
-    let tunnelling = switched.then(|| Active::begin(shared));
+    let tunnelling = switched.then(|| Active::begin(&shared.drain));
     let on_end = move |end, sent| {
         drop((tunnelling, place));
         ongoing.moved(progress.received(), sent);
@@ -214,7 +216,10 @@ fn deliver(
 }
 
 /// Lets the instance's side of a tunnel flow to the client once the client's connection has switched.
-fn switch(response: Response<ProxyBody>, answers: oneshot::Sender<ProxyBody>) -> Response<ProxyBody> {
+pub(crate) fn switch(
+    response: Response<ProxyBody>,
+    answers: oneshot::Sender<ProxyBody>,
+) -> Response<ProxyBody> {
     let (mut head, body) = response.into_parts();
     // Fails when the request was dropped, and then nobody reads this answer either.
     let _ = answers.send(body);

@@ -112,7 +112,7 @@ impl Exit {
         // In this order, so that who waits for one service takes no place from the others.
         let of_service = backend.reserve().await.ok_or(Reason::Saturated)?;
         let of_node = self.slots.take(Duration::ZERO).await.ok_or(Reason::Saturated)?;
-        match backend.connect().await {
+        match backend.connections.connect().await {
             Ok(connection) => Ok(Admitted { connection, places: [of_node, of_service], backend }),
             Err(failure) => {
                 tracing::debug!(service = %name, %failure, "a service of this node cannot be reached");
@@ -249,7 +249,7 @@ impl Exchange<'_> {
         let Self { connection, places, backend, .. } = self;
         let give_back = move |connection| {
             drop(places);
-            backend.put_back(connection);
+            backend.connections.put_back(connection);
         };
         Ok(response.map(|incoming| AnswerBody::new(incoming, connection, give_back).boxed_unsync()))
     }
@@ -284,7 +284,7 @@ impl Exchange<'_> {
         }
         let mut may_repeat = self.connection.reused && body.is_none() && is_idempotent(&head.method);
         let mut request = Request::from_parts(head, body.unwrap_or_else(empty));
-        let (mut anew, begun) = (0, self.backend.now());
+        let (mut anew, begun) = (0, self.backend.connections.now());
         loop {
             let mut failure = match self.connection.exchange(request).await {
                 Ok(response) => return Ok(response),
@@ -295,14 +295,16 @@ impl Exchange<'_> {
             let is_unsent = unsent.is_some();
             let next = match unsent {
                 Some(unsent) if anew < ANEW_MAX => unsent,
-                None if std::mem::take(&mut may_repeat) && self.backend.now().since(begun) < STALE_WITHIN => {
+                None if std::mem::take(&mut may_repeat)
+                    && self.backend.connections.now().since(begun) < STALE_WITHIN =>
+                {
                     Request::from_parts(http1_head(&self.backend, self.outbound)?, empty())
                 }
                 Some(_) | None => return Err(failure.into_error().into()),
             };
             anew += 1;
             // The service closed the kept connection at the moment of its reuse: a fresh one tells the truth.
-            let fresh = self.backend.connect_anew().await;
+            let fresh = self.backend.connections.connect_anew().await;
             match fresh.map_err(if is_unsent { Broken::Unwritten } else { Broken::Connect })? {
                 Connection::Http1(fresh) => self.connection = fresh,
                 Connection::Http2(_) => return Err(Broken::Unfit),

@@ -1,25 +1,25 @@
 //! What a listener answers: requests for services, its own resources, and refusals.
 
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderValue, TRANSFER_ENCODING};
+use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 
+use super::Proxy;
 use super::access_log::Entry;
 use super::body::{ProxyBody, Watched};
+use super::drain::Active;
 use super::edge::EdgeSecrets;
 use super::entry::Entered;
 use super::headers::{self, Sender};
 use super::reply::Failure;
-use super::socket::Presence;
-use super::target::{Target, classify, host_of};
-use super::{Active, Proxy};
+use super::serve::{Answers, Client};
+use super::target::{Target, classify, host_of, parse_authority, single};
 use crate::clock::unix_now;
 
 /// The read-only part of the admin API that the edge listener answers.
@@ -47,66 +47,72 @@ impl Kind {
     }
 }
 
-/// One listener.
-#[derive(Debug, Clone)]
+/// What one listener of a node answers.
+#[derive(Debug)]
 pub(super) struct Front {
     pub(super) proxy: Proxy,
     pub(super) kind: Kind,
     pub(super) is_tls: bool,
-    /// Of the client of one connection.
-    pub(super) presence: Presence,
+}
+
+impl Answers for Front {
+    async fn answer(&self, mut request: Request<Incoming>, client: &Client) -> Response<ProxyBody> {
+        let shared = &self.proxy.shared;
+        let active = Active::begin(&shared.drain);
+        let ip = client.ip();
+        let log = shared.access_log.as_ref();
+        let mut log = log.map(|log| Entry::begin(log, shared.clock, ip, &mut request));
+        let version = request.version();
+        let answered = self.checked(request, client, &mut log).await;
+        let response = answered.unwrap_or_else(|failure| refused(failure, version));
+        tracked(response, log, active)
+    }
+}
+
+/// The host that an edge's client asked, believed like the scheme. Services are told of it, and not of the tunnel's name.
+fn host_of_edge(headers: &HeaderMap) -> Option<Authority> {
+    let host = single(headers, &headers::FORWARDED_HOST, "x-forwarded-host").ok().flatten()?;
+    parse_authority(host)
+}
+
+/// The answer to a request that is refused as a whole.
+pub(crate) fn refused(failure: Failure, version: Version) -> Response<ProxyBody> {
+    let malformed = failure.status == StatusCode::BAD_REQUEST && version < Version::HTTP_2;
+    let mut response = failure.into_response(false);
+    if malformed {
+        // Others on the way may have read it differently, so nothing that follows can be trusted.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 impl Front {
-    /// Answers one request, whatever it is.
-    pub(super) async fn answer(
-        self,
-        mut request: Request<Incoming>,
-        peer: SocketAddr,
-    ) -> Result<Response<ProxyBody>, Infallible> {
-        let active = Active::begin(&self.proxy.shared);
-        let shared = self.proxy.shared.clone();
-        let client = peer.ip().to_canonical();
-        let log = shared.access_log.as_ref();
-        let mut log = log.map(|log| Entry::begin(log, shared.clock, client, &mut request));
-        let version = request.version();
-        let response = self.checked(request, client, &mut log).await.unwrap_or_else(|failure| {
-            let malformed = failure.status == StatusCode::BAD_REQUEST && version < Version::HTTP_2;
-            let mut response = failure.into_response(false);
-            if malformed {
-                // Others on the way may have read it differently, so nothing that follows can be trusted.
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            response
-        });
-        Ok(tracked(response, log, active))
-    }
-
     /// Answers a request whose head is within its limits and, on the edge listener, signed.
     async fn checked(
         &self,
         request: Request<Incoming>,
-        client: IpAddr,
+        client: &Client,
         log: &mut Option<Entry>,
     ) -> Result<Response<ProxyBody>, Failure> {
         let proxy = &self.proxy;
-        check_head(request.headers(), request.uri(), proxy.shared.config.max_header)?;
-        check_framing(request.headers())?;
+        check(request.headers(), request.uri(), proxy.shared.config.max_header)?;
         if request.method() == Method::CONNECT {
             return Ok(no_connect(request.version()));
         }
-        let host = host_of(&request).map_err(Failure::bad_request)?;
+        let mut host = host_of(&request).map_err(Failure::bad_request)?;
         let target =
             classify(&request, &host, &proxy.shared.config.mesh_domain).map_err(Failure::bad_request)?;
         let sender = match &self.kind {
             _ if target == Target::Health => return Ok(proxy.health(&request)),
-            Kind::Ingress => Sender { ip: client, scheme: if self.is_tls { "https" } else { "http" } },
+            Kind::Ingress => Sender { ip: client.ip(), scheme: if self.is_tls { "https" } else { "http" } },
             Kind::Edge { secrets, .. } => {
                 let ip = secrets.verify(&request, host.as_str(), unix_now().as_secs())?;
                 if let Some(entry) = log.as_mut() {
                     entry.sent_by(ip);
                 }
-                Sender { ip, scheme: self.scheme_of_edge(request.headers()) }
+                let headers = request.headers();
+                host = host_of_edge(headers).unwrap_or(host);
+                Sender { ip, scheme: self.scheme_of_edge(headers) }
             }
         };
         if let (Some(entry), Target::Service(target)) = (log, &target) {
@@ -114,7 +120,7 @@ impl Front {
         }
         Ok(match target {
             Target::Service(target) => {
-                let presence = self.presence.clone();
+                let presence = client.presence.clone();
                 proxy.enter_service(Entered { request, target, host, sender, presence }).await
             }
             Target::Services => proxy.services(&request),
@@ -145,6 +151,12 @@ impl Front {
         let response = answered.unwrap_or_else(|never| match never {});
         Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
+}
+
+/// Refuses a head that is too large, or leaves the end of the body to guessing.
+pub(crate) fn check(headers: &HeaderMap, uri: &http::Uri, max_header: usize) -> Result<(), Failure> {
+    check_head(headers, uri, max_header)?;
+    check_framing(headers)
 }
 
 /// The parser has limits of its own; these also hold for HTTP/2.
@@ -180,7 +192,8 @@ fn nothing_here() -> Failure {
     Failure::new(StatusCode::NOT_FOUND, "not_found", message)
 }
 
-fn no_connect(version: Version) -> Response<ProxyBody> {
+/// The answer to a CONNECT that asks for no WebSocket.
+pub(crate) fn no_connect(version: Version) -> Response<ProxyBody> {
     let failure = Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method", "CONNECT is not served here");
     let mut response = failure.into_response(false);
     let headers = response.headers_mut();

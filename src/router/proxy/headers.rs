@@ -5,21 +5,23 @@ use std::net::IpAddr;
 use http::header::{CONNECTION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE, VIA};
 
 /// The service that a request is for.
-pub(super) const SERVICE: HeaderName = HeaderName::from_static("x-mesh-service");
+pub(crate) const SERVICE: HeaderName = HeaderName::from_static("x-mesh-service");
 /// The version that a caller wants.
-pub(super) const VERSION: HeaderName = HeaderName::from_static("x-mesh-version");
+pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-mesh-version");
 /// The worker that a caller wants; in answers, the worker that served.
-pub(super) const WORKER: HeaderName = HeaderName::from_static("x-mesh-worker");
+pub(crate) const WORKER: HeaderName = HeaderName::from_static("x-mesh-worker");
 /// Asks for the reasons of the pick; in answers, the reasons.
 pub(super) const EXPLAIN: HeaderName = HeaderName::from_static("x-mesh-explain");
 /// How many instances were tried.
-pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("x-mesh-attempts");
+pub(crate) const ATTEMPTS: HeaderName = HeaderName::from_static("x-mesh-attempts");
 /// Why the mesh itself answered.
-pub(super) const ERROR: HeaderName = HeaderName::from_static("x-mesh-error");
+pub(crate) const ERROR: HeaderName = HeaderName::from_static("x-mesh-error");
 /// The request was surely not started.
-pub(super) const RETRY: HeaderName = HeaderName::from_static("x-mesh-retry");
+pub(crate) const RETRY: HeaderName = HeaderName::from_static("x-mesh-retry");
+/// How many nodes an edge tried.
+pub(crate) const TRIES: HeaderName = HeaderName::from_static("x-mesh-tries");
 /// An edge's signature.
-pub(super) const EDGE: HeaderName = HeaderName::from_static("x-mesh-edge");
+pub(crate) const EDGE: HeaderName = HeaderName::from_static("x-mesh-edge");
 /// Counts the links that a request has crossed; on links only.
 pub(super) const HOP: HeaderName = HeaderName::from_static("x-mesh-hop");
 /// What the exit's node has to do right now; on links only.
@@ -27,15 +29,17 @@ pub(super) const LOAD: HeaderName = HeaderName::from_static("x-mesh-load");
 /// The protocol that a tunnel carries; on links only, where HTTP/2 has no `Upgrade`.
 pub(super) const TUNNEL: HeaderName = HeaderName::from_static("x-mesh-tunnel");
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// The client's address.
+pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The host that the client asked.
+pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 /// The scheme that the client used.
 pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Removes what concerns one connection only (RFC 9110, 7.6.1), from every `Connection` line.
-pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     strip(headers, is_of_hop);
 }
 
@@ -109,16 +113,31 @@ fn strip_where(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) 
 
 /// Who sent a request, as the ingress knows it.
 #[derive(Debug, Clone)]
-pub(super) struct Sender {
+pub(crate) struct Sender {
     /// The client's address.
-    pub(super) ip: IpAddr,
+    pub(crate) ip: IpAddr,
     /// `http` or `https`.
-    pub(super) scheme: &'static str,
+    pub(crate) scheme: &'static str,
 }
 
 /// Turns a client's headers into those of the request that travels on. What the client says of itself is dropped.
 pub(super) fn to_upstream(headers: &mut HeaderMap, sender: &Sender, host: &str, prefix: Option<String>) {
     strip(headers, |name| is_of_hop(name) || is_claim(name));
+    forwarded(headers, sender, host);
+    if let Some(prefix) = prefix {
+        set(headers, FORWARDED_PREFIX, prefix);
+    }
+}
+
+/// The same for an edge, which leaves to the node what the client wishes.
+pub(crate) fn to_node(headers: &mut HeaderMap, sender: &Sender, host: &str) {
+    strip(headers, |name| {
+        is_of_hop(name) || is_claim(name) && !is_wish(name) || is_of_delivery_network(name)
+    });
+    forwarded(headers, sender, host);
+}
+
+fn forwarded(headers: &mut HeaderMap, sender: &Sender, host: &str) {
     join_cookies(headers);
     set(headers, FORWARDED_FOR, sender.ip.to_string());
     let as_given = headers.get(HOST).filter(|given| given.as_bytes() == host.as_bytes()).cloned();
@@ -127,9 +146,16 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, sender: &Sender, host: &str, 
         None => set(headers, FORWARDED_HOST, host),
     }
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(sender.scheme));
-    if let Some(prefix) = prefix {
-        set(headers, FORWARDED_PREFIX, prefix);
-    }
+}
+
+/// Whether a client may say this to the mesh.
+fn is_wish(name: &HeaderName) -> bool {
+    [SERVICE, VERSION, WORKER, EXPLAIN].contains(name)
+}
+
+/// Whether only a network in front of an edge could say this truthfully.
+fn is_of_delivery_network(name: &HeaderName) -> bool {
+    name.as_str().starts_with("cf-") || name == "true-client-ip"
 }
 
 /// Whether a client says by this header what only the ingress can say, or what ends at the ingress.
@@ -157,7 +183,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Sets a header to text that came out of a header, or was made here; anything else leaves it out.
-pub(super) fn set<V: TryInto<HeaderValue>>(headers: &mut HeaderMap, name: HeaderName, value: V) {
+pub(crate) fn set<V: TryInto<HeaderValue>>(headers: &mut HeaderMap, name: HeaderName, value: V) {
     if let Ok(value) = value.try_into() {
         headers.insert(name, value);
     }
@@ -197,7 +223,7 @@ pub(super) fn has_been_at(headers: &HeaderMap, pseudonym: &str) -> bool {
 }
 
 /// The protocol to which a client wants to switch, when it is one that the proxy tunnels.
-pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
+pub(crate) fn wants_websocket(headers: &HeaderMap) -> bool {
     let names = |name: HeaderName, token: &[u8]| {
         headers
             .get_all(name)
@@ -209,7 +235,7 @@ pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the request is one of gRPC.
-pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|kind| {
         kind == "application/grpc"
             || kind.starts_with("application/grpc+")

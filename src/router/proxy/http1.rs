@@ -16,16 +16,17 @@ use hyper::upgrade::Upgraded;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::body::{BoxError, ProxyBody};
+use super::gather::Gathering;
 
 /// A body that is longer than this, or of unknown length, is sent by a task beside the answer: a service may answer
 /// while it still reads, and its reader may be slow.
 const SMALL: u64 = 64 * 1024;
 
 /// An HTTP/1.1 connection. Dropping it closes it, even when its peer is silent; so a client's cancel arrives.
-pub(super) struct Http1 {
+pub(crate) struct Http1 {
     sender: SendRequest<ProxyBody>,
     driver: Driver,
-    pub(super) reused: bool,
+    pub(crate) reused: bool,
 }
 
 type Connection = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
@@ -73,13 +74,13 @@ impl Http1 {
     where
         T: Read + Write + Unpin + Send + 'static,
     {
-        let (sender, connection) = handshake(io).await?;
+        let (sender, connection) = handshake(Gathering(io)).await?;
         let driver = Driver::User(Box::pin(connection.with_upgrades()));
         Ok(Self { sender, driver, reused: false })
     }
 
     /// Sends a request, and returns the head of its answer.
-    pub(super) async fn exchange(
+    pub(crate) async fn exchange(
         &mut self,
         request: Request<ProxyBody>,
     ) -> Result<Response<Incoming>, TrySendError<Request<ProxyBody>>> {
@@ -97,7 +98,7 @@ impl Http1 {
     }
 
     /// The raw connection, once the service has switched protocols.
-    pub(super) async fn upgrade(&mut self, response: &mut Response<Incoming>) -> hyper::Result<Upgraded> {
+    pub(crate) async fn upgrade(&mut self, response: &mut Response<Incoming>) -> hyper::Result<Upgraded> {
         let mut upgrade = hyper::upgrade::on(response);
         poll_fn(|cx| {
             self.driver.poll(cx);
@@ -137,7 +138,7 @@ impl Http1 {
 }
 
 /// The body of an answer over HTTP/1.1, which drives the connection that it comes from.
-pub(super) struct AnswerBody<F: FnOnce(Http1)> {
+pub(crate) struct AnswerBody<F: FnOnce(Http1)> {
     incoming: Incoming,
     connection: Option<Http1>,
     /// Gets the connection when the answer ended well; it is closed when the answer did not.
@@ -145,7 +146,7 @@ pub(super) struct AnswerBody<F: FnOnce(Http1)> {
 }
 
 impl<F: FnOnce(Http1)> AnswerBody<F> {
-    pub(super) fn new(incoming: Incoming, connection: Http1, give_back: F) -> Self {
+    pub(crate) fn new(incoming: Incoming, connection: Http1, give_back: F) -> Self {
         let mut body = Self { incoming, connection: Some(connection), give_back: Some(give_back) };
         if body.incoming.is_end_stream() {
             body.complete();

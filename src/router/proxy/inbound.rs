@@ -11,10 +11,11 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 
 use super::body::ProxyBody;
+use super::drain::Active;
 use super::exit::{Admitted, Broken, Outbound};
 use super::reply::Failure;
 use super::stream::{StreamBody, pump};
-use super::{Active, Proxy, headers, target};
+use super::{Proxy, headers, target};
 use crate::id::ServiceName;
 use crate::router::Reason;
 use crate::transport::Proxied;
@@ -26,7 +27,7 @@ impl Proxy {
     /// Serves a request that a member forwarded, until its answer has gone out or the member gave it up.
     pub async fn exit(self, proxied: Proxied) {
         let Proxied { from, mut request, mut respond } = proxied;
-        let active = Active::begin(&self.shared);
+        let active = Active::begin(&self.shared.drain);
         let name = service_of(request.headers());
         let mut span = self.begin_exit_span(&mut request, name.as_ref());
         let admitted = tokio::select! {

@@ -2,46 +2,48 @@
 
 mod access_log;
 mod attempt;
-mod backend;
-mod body;
+pub(crate) mod backend;
+pub(crate) mod body;
+pub mod certificate;
 mod client_io;
 mod connection;
-mod dial;
-mod drain;
-mod edge;
-mod entry;
+pub(crate) mod connections;
+pub(crate) mod dial;
+pub(crate) mod drain;
+pub(crate) mod edge;
+pub(crate) mod entry;
 mod exit;
 mod frames;
-mod front;
-mod headers;
-mod http1;
+pub(crate) mod front;
+mod gather;
+pub(crate) mod headers;
+pub(crate) mod http1;
 mod inbound;
 mod ongoing;
-mod pace;
+pub(crate) mod pace;
 mod places;
 mod rate;
 mod reach;
-mod reply;
+pub(crate) mod reply;
 mod resources;
 mod search;
-mod serve;
+pub(crate) mod serve;
 mod slots;
-mod socket;
-mod stream;
-mod target;
+pub(crate) mod socket;
+pub(crate) mod stream;
+pub(crate) mod target;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trace;
-mod tunnel;
-mod upload;
+pub(crate) mod tunnel;
+pub(crate) mod upload;
 mod visit;
-mod way;
+pub(crate) mod way;
 mod websocket;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::entropy;
@@ -115,9 +117,7 @@ struct Shared {
     access_log: Option<AccessLog>,
     tracing: Option<Tracing>,
     replays: Arc<Semaphore>,
-    active: AtomicUsize,
-    idle: Notify,
-    drain: Drain,
+    drain: Arc<Drain>,
 }
 
 impl Proxy {
@@ -140,9 +140,7 @@ impl Proxy {
             router: Mutex::new(Router::new(config.local, entropy::random())),
             exit: Exit::new(config.max_in_flight, refused, clock)?,
             replays: Arc::new(Semaphore::new(upload::REPLAY_TOTAL)),
-            active: AtomicUsize::new(0),
-            idle: Notify::new(),
-            drain: Drain::default(),
+            drain: Arc::default(),
             config,
             clock,
             views: views.clone(),
@@ -181,11 +179,6 @@ impl Proxy {
         self.shared.metrics.route_conflicts.set(i64::try_from(router.route_conflicts()).unwrap_or(i64::MAX));
     }
 
-    /// Requests that are under way, those for other entries included.
-    pub fn in_flight(&self) -> usize {
-        self.shared.active.load(Ordering::Relaxed)
-    }
-
     /// Whether two members have different routes of the same highest revision.
     pub fn route_conflict(&self, service: &str) -> bool {
         locked(&self.shared.router).route_conflict(service)
@@ -210,26 +203,5 @@ impl Proxy {
 
     fn draining(&self) -> bool {
         self.shared.views.borrow().draining
-    }
-}
-
-/// One request under way.
-#[derive(Debug)]
-struct Active {
-    shared: Arc<Shared>,
-}
-
-impl Active {
-    fn begin(shared: &Arc<Shared>) -> Self {
-        shared.active.fetch_add(1, Ordering::Relaxed);
-        Self { shared: shared.clone() }
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        if self.shared.active.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.shared.idle.notify_waiters();
-        }
     }
 }

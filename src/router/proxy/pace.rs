@@ -92,7 +92,7 @@ where
 
 /// The body of an answer whose client must take each piece in time, and the whole before a deadline.
 #[derive(Debug)]
-pub(super) struct Paced<B> {
+pub(crate) struct Paced<B> {
     body: B,
     clock: Clock,
     idle: Duration,
@@ -102,7 +102,7 @@ pub(super) struct Paced<B> {
 
 impl<B> Paced<B> {
     /// Has to be called in the task that writes the answer. An `idle` of zero is no limit.
-    pub(super) fn new(body: B, clock: Clock, idle: Duration, deadline: Option<Instant>) -> Self {
+    pub(crate) fn new(body: B, clock: Clock, idle: Duration, deadline: Option<Instant>) -> Self {
         let unlimited = idle.is_zero() && deadline.is_none();
         let pace = if unlimited { None } else { PACE.try_with(Arc::clone).ok() };
         let paced = Self { body, clock, idle, deadline, pace };

@@ -10,35 +10,35 @@ use crate::router::{Reason, Unavailable};
 
 /// Something went wrong that is the mesh's to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     /// The status for HTTP callers.
-    pub(super) status: StatusCode,
+    pub(crate) status: StatusCode,
     /// The value of `x-mesh-error`.
-    pub(super) reason: &'static str,
+    pub(crate) reason: &'static str,
     /// A sentence for a human.
-    pub(super) message: String,
+    pub(crate) message: String,
     /// The request was surely not started.
-    pub(super) retry: bool,
+    pub(crate) retry: bool,
 }
 
 impl Failure {
     /// A failure after which the request must not be sent again blindly.
-    pub(super) fn new(status: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
         Self { status, reason, message: message.into(), retry: false }
     }
 
     /// The same, of a request that was surely not started.
-    pub(super) fn unstarted(status: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn unstarted(status: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
         Self { retry: true, ..Self::new(status, reason, message) }
     }
 
     /// 400.
-    pub(super) fn bad_request(message: impl std::fmt::Display) -> Self {
+    pub(crate) fn bad_request(message: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message.to_string())
     }
 
     /// The answer.
-    pub(super) fn into_response(self, grpc: bool) -> Response<ProxyBody> {
+    pub(crate) fn into_response(self, grpc: bool) -> Response<ProxyBody> {
         if grpc {
             return self.into_grpc();
         }
@@ -72,7 +72,7 @@ impl Failure {
 }
 
 /// The answer when no instance can take a request.
-pub(super) fn unavailable(why: &Unavailable, grpc: bool) -> Response<ProxyBody> {
+pub(crate) fn unavailable(why: &Unavailable, grpc: bool) -> Response<ProxyBody> {
     let reason = why.reason();
     let mut response = if grpc {
         let code = if reason == Reason::ProtocolMismatch { 12 } else { 14 };
@@ -88,7 +88,7 @@ pub(super) fn unavailable(why: &Unavailable, grpc: bool) -> Response<ProxyBody> 
 }
 
 /// An answer in JSON that nobody may keep.
-pub(super) fn json_response(status: StatusCode, body: String) -> Response<ProxyBody> {
+pub(crate) fn json_response(status: StatusCode, body: String) -> Response<ProxyBody> {
     let mut response = Response::new(full(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();

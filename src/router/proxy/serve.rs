@@ -1,9 +1,12 @@
 //! The listeners: accept connections, bound their number, and find out what they speak.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -12,19 +15,68 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Proxy;
+use super::body::ProxyBody;
 use super::client_io::{ClientIo, Spoken, refusal};
 use super::connection::{GRACE, HEAD_WITHIN, Talk};
+use super::drain::Drain;
 use super::edge::EdgeSecrets;
 use super::front::{AdminReads, Front, Kind};
 use super::places::{Place, Places, Room};
 use super::socket::{ClientSocket, Presence};
-use crate::metrics::KindLabels;
+use crate::clock::Clock;
+use crate::metrics::{KindLabels, Metrics};
 
 /// After a failed accept (out of descriptors), before the next one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// For a client that is sent away to take notice.
 const REFUSED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Who answers the requests of a listener.
+pub(crate) trait Answers: Send + Sync + 'static {
+    /// Answers one request, whatever it is.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        client: &Client,
+    ) -> impl Future<Output = Response<ProxyBody>> + Send;
+}
+
+/// One listener.
+#[derive(Debug)]
+pub(crate) struct Listener<A> {
+    pub(crate) answers: A,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+    pub(crate) drain: Arc<Drain>,
+    /// Where its connections are counted, and its name there.
+    pub(crate) counted: Option<(Metrics, &'static str)>,
+}
+
+/// Limits of a listener.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// The largest head of a request, in bytes.
+    pub(crate) max_header: usize,
+    /// Connections at the same time.
+    pub(crate) max_connections: usize,
+    /// Of one client.
+    pub(crate) max_connections_per_client: usize,
+}
+
+/// The client of one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    pub(crate) peer: SocketAddr,
+    pub(crate) presence: Presence,
+}
+
+impl Client {
+    /// Its address.
+    pub(crate) const fn ip(&self) -> IpAddr {
+        self.peer.ip().to_canonical()
+    }
+}
 
 impl Proxy {
     /// Serves local callers until `stop`, and then until their connections have finished what they have.
@@ -34,9 +86,7 @@ impl Proxy {
         tls: Option<TlsAcceptor>,
         stop: CancellationToken,
     ) {
-        let front =
-            Front { proxy: self, kind: Kind::Ingress, is_tls: tls.is_some(), presence: Presence::default() };
-        front.serve(listener, tls, stop).await;
+        self.serve(Kind::Ingress, listener, tls, stop).await;
     }
 
     /// Serves edges until `stop`, and then until their connections have finished what they have. `admin` answers
@@ -49,69 +99,83 @@ impl Proxy {
         admin: Option<AdminReads>,
         stop: CancellationToken,
     ) {
-        let front = Front {
-            proxy: self,
-            kind: Kind::Edge { secrets, admin },
-            is_tls: tls.is_some(),
-            presence: Presence::default(),
+        self.serve(Kind::Edge { secrets, admin }, listener, tls, stop).await;
+    }
+
+    async fn serve(
+        self,
+        kind: Kind,
+        listener: TcpListener,
+        tls: Option<TlsAcceptor>,
+        stop: CancellationToken,
+    ) {
+        let shared = self.shared.clone();
+        let config = &shared.config;
+        let listening = Listener {
+            limits: Limits {
+                max_header: config.max_header,
+                max_connections: config.max_connections,
+                max_connections_per_client: config.max_connections_per_client,
+            },
+            clock: shared.clock,
+            drain: shared.drain.clone(),
+            counted: Some((shared.metrics.clone(), kind.listener())),
+            answers: Front { proxy: self, kind, is_tls: tls.is_some() },
         };
-        front.serve(listener, tls, stop).await;
+        listening.serve(listener, tls, stop).await;
     }
 }
 
-impl Front {
-    async fn serve(self, listener: TcpListener, tls: Option<TlsAcceptor>, stop: CancellationToken) {
-        let shared = self.proxy.shared.clone();
-        let limits = &shared.config;
-        let (max, per_client) = (limits.max_connections, limits.max_connections_per_client);
-        let listening = Listening {
-            front: self,
-            places: Places::new(max, per_client, shared.drain.clients.clone()),
-            tasks: TaskTracker::new(),
-            tls,
-            stop,
-        };
-        listening.run(listener).await;
+impl<A: Answers> Listener<A> {
+    /// Serves clients until `stop`, and then until their connections have finished what they have.
+    pub(crate) async fn serve(self, socket: TcpListener, tls: Option<TlsAcceptor>, stop: CancellationToken) {
+        let Limits { max_connections, max_connections_per_client, .. } = self.limits;
+        let places = Places::new(max_connections, max_connections_per_client, self.drain.clients.clone());
+        let listening = Listening { listener: Arc::new(self), places, tasks: TaskTracker::new(), tls, stop };
+        listening.run(socket).await;
     }
 
     /// Counts something that was refused before it was a request.
     pub(super) fn count_refused(&self, kind: &'static str) {
-        self.proxy.shared.metrics.refused.get_or_create(&KindLabels { kind }).inc();
+        if let Some((metrics, _)) = &self.counted {
+            metrics.refused.get_or_create(&KindLabels { kind }).inc();
+        }
     }
 
     async fn connection(
-        mut self,
+        self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
         place: Place,
         tls: Option<TlsAcceptor>,
         stop: CancellationToken,
     ) {
-        let _open = self.proxy.shared.metrics.connected(self.kind.listener());
+        let _open = self.counted.as_ref().map(|(metrics, name)| metrics.connected(name));
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection without TCP_NODELAY");
         }
-        self.presence = Presence::default();
-        let stream = ClientSocket::new(stream, self.presence.clone());
-        let Some(tls) = tls else { return self.greet(ClientIo::new(stream, place), peer, stop).await };
+        let client = Client { peer, presence: Presence::default() };
+        let stream = ClientSocket::new(stream, client.presence.clone());
+        let Some(tls) = tls else { return self.greet(ClientIo::new(stream, place), client, stop).await };
         match timeout(HEAD_WITHIN, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.greet(ClientIo::new(stream, place), peer, stop).await,
+            Ok(Ok(stream)) => self.greet(ClientIo::new(stream, place), client, stop).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
         }
     }
 
-    async fn greet<S>(self, mut io: ClientIo<S>, peer: SocketAddr, stop: CancellationToken)
+    async fn greet<S>(self: Arc<Self>, mut io: ClientIo<S>, client: Client, stop: CancellationToken)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let peer = client.peer;
         let greeted = tokio::select! {
             greeted = timeout(HEAD_WITHIN, io.greet()) => greeted,
             () = moment_after(&stop) => return,
         };
         match greeted {
             Ok(Ok(Some(spoken))) => {
-                let talk = Talk { front: self, peer, stop };
+                let talk = Talk { listener: self, client, stop };
                 match spoken {
                     Spoken::Http1 => talk.http1(io).await,
                     Spoken::Http2 => Box::pin(talk.http2(io)).await,
@@ -125,15 +189,15 @@ impl Front {
 }
 
 /// A listener at work.
-struct Listening {
-    front: Front,
+struct Listening<A> {
+    listener: Arc<Listener<A>>,
     places: Places,
     tasks: TaskTracker,
     tls: Option<TlsAcceptor>,
     stop: CancellationToken,
 }
 
-impl Listening {
+impl<A: Answers> Listening<A> {
     async fn run(self, listener: TcpListener) {
         while let Some(room) = self.stop.run_until_cancelled(self.places.room()).await.flatten() {
             let Some(accepted) = self.stop.run_until_cancelled(listener.accept()).await else { break };
@@ -172,12 +236,12 @@ impl Listening {
         let tls = self.tls.clone();
         match self.places.take(peer.ip(), room) {
             Ok(place) => {
-                let front = self.front.clone();
-                self.tasks.spawn(front.connection(stream, peer, place, tls, self.stop.clone()));
+                let listener = self.listener.clone();
+                self.tasks.spawn(listener.connection(stream, peer, place, tls, self.stop.clone()));
             }
             Err(room) => {
                 tracing::debug!(%peer, "a client has too many connections");
-                self.front.count_refused("client_connections");
+                self.listener.count_refused("client_connections");
                 self.tasks.spawn(refuse(stream, tls.is_some(), room));
             }
         }

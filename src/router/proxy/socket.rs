@@ -19,14 +19,14 @@ pub(super) struct ClientSocket {
 
 /// Asks whether a client is still there; cloning shares it with the client's socket.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Presence {
+pub(crate) struct Presence {
     is_doubted: Arc<AtomicBool>,
 }
 
 impl Presence {
     /// The connection breaks at the next flush if the client has left. Every poll of a connection ends with a flush, so
     /// that is at once when it is doubted from within.
-    pub(super) fn doubt(&self) {
+    pub(crate) fn doubt(&self) {
         self.is_doubted.store(true, Ordering::Relaxed);
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct ServiceTarget {
 
 /// Why a request is answered with 400.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadTarget {
+pub(crate) enum BadTarget {
     /// The path is `*`, or leads above where it may.
     #[error("the path must be absolute and stay below its root")]
     Path,
@@ -55,7 +55,7 @@ pub(super) enum BadTarget {
 }
 
 /// The host that a request names, checked.
-pub(super) fn host_of<B>(request: &Request<B>) -> Result<Authority, BadTarget> {
+pub(crate) fn host_of<B>(request: &Request<B>) -> Result<Authority, BadTarget> {
     let mut lines = request.headers().get_all(HOST).iter();
     let line = lines.next();
     if lines.next().is_some() {
@@ -77,7 +77,8 @@ pub(super) fn host_of<B>(request: &Request<B>) -> Result<Authority, BadTarget> {
     }
 }
 
-fn parse_authority(text: &str) -> Option<Authority> {
+/// A host, with or without a port.
+pub(super) fn parse_authority(text: &str) -> Option<Authority> {
     text.parse().ok().filter(|authority: &Authority| !authority.as_str().contains('@'))
 }
 
@@ -134,7 +135,7 @@ fn name_in_host(host: &str, mesh_domain: &str) -> Option<String> {
 }
 
 /// The value of a header that may come at most once.
-pub(super) fn single<'a>(
+pub(crate) fn single<'a>(
     headers: &'a HeaderMap,
     name: &http::HeaderName,
     shown: &'static str,
@@ -149,7 +150,7 @@ pub(super) fn single<'a>(
 
 /// Whether `..` in a path leads above its start, read as the most lenient backend might: escapes undone, backslashes
 /// taken for slashes, and parameters (`..;x`) ignored.
-pub(super) fn leads_above(path: &str) -> bool {
+pub(crate) fn leads_above(path: &str) -> bool {
     // Nearly every path: without two dots, written out or escaped, none can lead upwards.
     if !path.contains("..") && !path.contains('%') {
         return false;

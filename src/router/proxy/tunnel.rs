@@ -33,7 +33,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 type Io = TokioIo<Upgraded>;
 
 /// The body that a tunnel's bytes become, and the body whose bytes are written into it.
-pub(super) struct TunnelBody {
+pub(crate) struct TunnelBody {
     read: Option<ReadHalf<Io>>,
     way: Way,
     parting: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -55,7 +55,7 @@ enum OthersEnd {
 impl TunnelBody {
     /// Writes `incoming` into the upgraded connection, which leads to `toward`, for as long as the body that this is
     /// lives; when that came to its end, for a moment more. At `parting`, both directions end with a goodbye.
-    pub(super) fn new(
+    pub(crate) fn new(
         upgraded: Upgraded,
         incoming: ProxyBody,
         toward: Toward,
@@ -199,7 +199,7 @@ impl Body for TunnelBody {
 }
 
 /// What a client sends into its tunnel, once it has one.
-pub(super) struct ClientTunnel {
+pub(crate) struct ClientTunnel {
     state: ClientState,
     /// Over HTTP/2 it is one of the streams that keep the client's connection from being idle.
     _turn: Option<Arc<Turn>>,
@@ -212,7 +212,7 @@ enum ClientState {
 }
 
 /// The two ends of a client's side: what it sends, as a body for the request, and where its answer goes.
-pub(super) fn client_side(
+pub(crate) fn client_side(
     on_upgrade: OnUpgrade,
     turn: Option<Arc<Turn>>,
     parting: CancellationToken,

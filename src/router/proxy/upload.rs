@@ -24,13 +24,13 @@ use crate::time::{Duration, Instant};
 pub(super) const REPLAY_MAX: u64 = 64 * 1024;
 
 /// What all kept bodies together may take.
-pub(super) const REPLAY_TOTAL: usize = 64 * 1024 * 1024;
+pub(crate) const REPLAY_TOTAL: usize = 64 * 1024 * 1024;
 
 /// How long a client may pause within its body.
 const CLIENT_IDLE: Duration = Duration::from_secs(60);
 
 /// A client's body.
-pub(super) enum Upload {
+pub(crate) enum Upload {
     /// There is none.
     Nothing,
     /// It is at hand, and can be sent as often as needed.
@@ -45,7 +45,7 @@ pub(super) enum Upload {
 
 /// What became of a client's body so far; shared with the body while it is under way.
 #[derive(Debug, Clone)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     clock: Clock,
     state: Arc<State>,
     log: Option<Received>,
@@ -64,7 +64,7 @@ struct State {
 
 /// Another attempt has the body.
 #[derive(Debug)]
-pub(super) struct Taken;
+pub(crate) struct Taken;
 
 const FINE: u8 = 0;
 const TOO_LARGE: u8 = 1;
@@ -74,7 +74,7 @@ const BROKEN: u8 = 3;
 impl Progress {
     /// Of a request that began at `started`, and whose body comes with at least so many bytes a second; `log` counts its
     /// bytes too.
-    pub(super) fn new(clock: Clock, started: Instant, min_rate: u64, log: Option<Received>) -> Self {
+    pub(crate) fn new(clock: Clock, started: Instant, min_rate: u64, log: Option<Received>) -> Self {
         let state = State {
             last: AtomicU64::new(started.as_nanos()),
             fault: AtomicU8::new(FINE),
@@ -96,7 +96,7 @@ impl Progress {
     }
 
     /// Whether the client may have more to say than anybody reads.
-    pub(super) fn is_held_back(&self) -> bool {
+    pub(crate) fn is_held_back(&self) -> bool {
         self.state.is_held_back.load(Ordering::Relaxed)
     }
 
@@ -105,7 +105,7 @@ impl Progress {
     }
 
     /// The service has begun to answer: how fast the rest comes is between the two.
-    pub(super) fn answered(&self) {
+    pub(crate) fn answered(&self) {
         self.state.answered.store(true, Ordering::Relaxed);
     }
 
@@ -122,7 +122,7 @@ impl Progress {
     }
 
     /// What the client did wrong, if it is to blame.
-    pub(super) fn client_fault(&self) -> Option<Failure> {
+    pub(crate) fn client_fault(&self) -> Option<Failure> {
         match self.state.fault.load(Ordering::Relaxed) {
             TOO_LARGE => Some(too_large()),
             STALLED => {
@@ -148,10 +148,10 @@ impl Upload {
         if repeatable { Self::Nothing } else { Self::stream(empty()) }
     }
 
-    /// Takes a client's body: keeps it when it is small and may be needed again, else leaves it unread.
-    pub(super) async fn take(
+    /// Takes a client's body: keeps it when it has at most `keep` bytes and there is room, else leaves it unread.
+    pub(crate) async fn take(
         body: Incoming,
-        repeatable: bool,
+        keep: u64,
         max: Option<u64>,
         replays: &Arc<Semaphore>,
         progress: &Progress,
@@ -160,7 +160,7 @@ impl Upload {
         if max.is_some_and(|max| size.lower() > max) {
             return Err(too_large());
         }
-        let small = size.exact().filter(|size| *size <= REPLAY_MAX && repeatable);
+        let small = size.exact().filter(|size| *size <= keep);
         let body = limited(body, max, progress.clone());
         let permit = small.and_then(|size| {
             replays.clone().try_acquire_many_owned(u32::try_from(size).unwrap_or(u32::MAX)).ok()
@@ -175,12 +175,12 @@ impl Upload {
     }
 
     /// A body that can be sent once.
-    pub(super) fn stream(body: ProxyBody) -> Self {
+    pub(crate) fn stream(body: ProxyBody) -> Self {
         Self::Stream(Mutex::new(Some(body)))
     }
 
     /// Whether a body follows the head.
-    pub(super) const fn exists(&self) -> bool {
+    pub(crate) const fn exists(&self) -> bool {
         !matches!(self, Self::Nothing)
     }
 
@@ -190,7 +190,7 @@ impl Upload {
     }
 
     /// Whether another try has the body that the first one had.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         match self {
             Self::Nothing | Self::Kept { .. } => true,
             Self::Stream(body) => locked(body).is_some(),
@@ -198,16 +198,23 @@ impl Upload {
     }
 
     /// Whether several tries can have it at the same time.
-    pub(super) const fn is_replayable(&self) -> bool {
+    pub(crate) const fn is_replayable(&self) -> bool {
         matches!(self, Self::Nothing | Self::Kept { .. })
     }
 
     /// The body for one try, if there is one.
-    pub(super) fn body(&self) -> Result<Option<ProxyBody>, Taken> {
+    pub(crate) fn body(&self) -> Result<Option<ProxyBody>, Taken> {
         match self {
             Self::Nothing => Ok(None),
             Self::Kept { bytes, .. } => Ok(Some(full(bytes.clone()))),
             Self::Stream(body) => locked(body).take().map(Some).ok_or(Taken),
+        }
+    }
+
+    /// Takes the body back of a try that did not begin to send it.
+    pub(crate) fn put_back(&self, body: ProxyBody) {
+        if let Self::Stream(slot) = self {
+            *locked(slot) = Some(body);
         }
     }
 }

@@ -135,7 +135,7 @@ impl Visit {
 
 /// One request under way.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     visit: Arc<Visit>,
     is_whole: bool,
 }

@@ -6,7 +6,7 @@ use super::frames::Frames;
 
 /// Whom a direction leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Toward {
+pub(crate) enum Toward {
     /// The client.
     Client,
     /// The service.

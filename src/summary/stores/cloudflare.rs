@@ -30,6 +30,12 @@ const TTL: u32 = 7 * 86_400;
 /// "Key not found"; every other code of a 404 means that something is configured wrongly.
 const KEY_NOT_FOUND: u64 = 10_009;
 
+/// "Namespace not found".
+const NAMESPACE_NOT_FOUND: u64 = 10_013;
+
+/// "Authentication error".
+const UNAUTHENTICATED: u64 = 10_000;
+
 /// A summary in a Workers KV namespace.
 pub struct Cloudflare {
     /// Of the namespace.
@@ -247,8 +253,7 @@ fn written(answer: &Answer) -> StoreReply {
 
 fn failure(answer: &Answer) -> StoreFailure {
     if answer.status == StatusCode::TOO_MANY_REQUESTS {
-        let seconds = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        return StoreFailure::Limited { retry_after_s: seconds.unwrap_or(1) };
+        return StoreFailure::Limited { retry_after_s: retry_after(&answer.headers).unwrap_or(1) };
     }
     let reasons: Vec<String> = envelope(answer)
         .map(|envelope| envelope.errors)
@@ -257,7 +262,27 @@ fn failure(answer: &Answer) -> StoreFailure {
         .take(4)
         .map(|error| format!(", {} ({})", error.message.chars().take(200).collect::<String>(), error.code))
         .collect();
-    StoreFailure::Failed(format!("the API answered {}{}", answer.status, reasons.concat()))
+    let remedy = remedy(answer.status, error_code(answer)).unwrap_or_default();
+    StoreFailure::Failed(format!("the API answered {}{}{remedy}", answer.status, reasons.concat()))
+}
+
+/// What an operator can do about an answer.
+const fn remedy(status: StatusCode, code: Option<u64>) -> Option<&'static str> {
+    match (status, code) {
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) | (_, Some(UNAUTHENTICATED)) => Some(
+            "; CLOUDFLARE_API_TOKEN needs the permission Workers KV Storage Write for the account in --store",
+        ),
+        (_, Some(NAMESPACE_NOT_FOUND)) => {
+            Some("; --store cloudflare:ACCOUNT/NAMESPACE takes the namespace's id, not its name")
+        }
+        _ => None,
+    }
+}
+
+/// Seconds to wait: a number, or a date (RFC 9110, 10.2.3), which the answer's own `Date` makes one.
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    text.parse().ok().or_else(|| Some(unix(text)?.saturating_sub(date(headers).ok()?)))
 }
 
 fn no_answer() -> StoreFailure {
@@ -266,13 +291,14 @@ fn no_answer() -> StoreFailure {
 
 /// The store's clock, in unix seconds.
 fn date(headers: &HeaderMap) -> Result<u64, StoreFailure> {
-    headers
-        .get(DATE)
-        .and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok())
-        .and_then(|time| Some(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs()))
-        .ok_or_else(|| {
-            StoreFailure::Failed("the answer has no Date, so the budget's day is not known".into())
-        })
+    headers.get(DATE).and_then(|value| unix(value.to_str().ok()?)).ok_or_else(|| {
+        StoreFailure::Failed("the answer has no Date, so the budget's day is not known".into())
+    })
+}
+
+fn unix(http_date: &str) -> Option<u64> {
+    let time = httpdate::parse_http_date(http_date).ok()?;
+    Some(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs())
 }
 
 /// Everything but unreserved characters (RFC 3986) as `%XX`.

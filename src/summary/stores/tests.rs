@@ -187,14 +187,23 @@ async fn a_read_tells_apart_absence_patience_and_failure() {
     let limited = |retry_after_s| Ok(StoreReply::GetFailed(StoreFailure::Limited { retry_after_s }));
 
     check(reply(404, &errors(10_009)), Ok(StoreReply::NotFound { now: DATE_UNIX })).await;
-    check(reply(404, &errors(10_013)), Err("404 Not Found, why (10013)")).await;
+    check(
+        reply(404, &errors(10_013)),
+        Err("404 Not Found, why (10013); --store cloudflare:ACCOUNT/NAMESPACE"),
+    )
+    .await;
     check(reply(404, "<html>"), Err("404")).await;
-    check(reply(403, &errors(10_000)), Err("403 Forbidden, why (10000)")).await;
-    check(reply(401, ""), Err("401")).await;
+    check(reply(403, &errors(10_000)), Err("403 Forbidden, why (10000); CLOUDFLARE_API_TOKEN needs")).await;
+    check(reply(400, &errors(10_000)), Err("CLOUDFLARE_API_TOKEN needs")).await;
+    check(reply(401, ""), Err("CLOUDFLARE_API_TOKEN needs")).await;
     check(reply(503, ""), Err("503")).await;
     check(reply(302, ""), Err("302")).await;
     check(reply(429, ""), limited(1)).await;
     check(Reply { headers: vec![("retry-after", "7")], ..reply(429, "") }, limited(7)).await;
+    let later = ("retry-after", "Sun, 22 Nov 2026 06:05:07 GMT");
+    check(Reply { headers: vec![("date", DATE), later], ..reply(429, "") }, limited(300)).await;
+    check(Reply { headers: vec![later], ..reply(429, "") }, limited(1)).await;
+    check(Reply { headers: vec![("retry-after", "soon")], ..reply(429, "") }, limited(1)).await;
     check(Reply { headers: vec![], ..reply(200, VALUE) }, Err("no Date")).await;
     check(reply(200, &"x".repeat(MAX_ANSWER_LEN + 1)), Err("length limit")).await;
     check(Reply { silent: true, ..reply(200, "") }, Err("")).await;

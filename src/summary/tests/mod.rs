@@ -33,6 +33,7 @@ fn member(number: u16) -> CensusMember {
         zone: "eu".into(),
         epoch: 1_000 + u64::from(number),
         version: 1,
+        draining: false,
     }
 }
 

@@ -232,3 +232,25 @@ fn a_live_summary_names_the_value_last_stored_and_when_it_was_seen() {
     assert_eq!((&live["term"], &live["seq"]), (&3.into(), &1.into()));
     assert_eq!(live["cluster_id"], "0000000000005be1");
 }
+
+#[test]
+fn a_live_summary_leaves_out_who_is_about_to_leave_and_the_stored_value_does_not() {
+    let mut bench = Bench::leading(config(), census(3));
+    bench.run_to(10);
+    let written = bench.writes.len();
+    let live = |bench: &Bench| {
+        let live: serde_json::Value =
+            serde_json::from_str(&bench.policy.live_summary(MIDNIGHT + 77)).unwrap();
+        live["nodes"].as_array().unwrap().len()
+    };
+    let mut mesh = census(3);
+    mesh.members[2].draining = true;
+    bench.set_census(mesh.clone());
+    bench.run_to(20);
+    assert_eq!((live(&bench), bench.writes.len()), (2, written));
+    for member in &mut mesh.members {
+        member.draining = true;
+    }
+    bench.set_census(mesh);
+    assert_eq!(live(&bench), 3, "a mesh in which all drain has no better node to offer");
+}

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::tls::Authority;
+
 /// 2026-11-23 10:10:00 UTC: far from the end of a slot and of a day, so that no test depends on when it runs.
 const CLOCK: Duration = Duration::from_secs(1_795_428_600);
 
@@ -22,7 +24,7 @@ const CLOCK: Duration = Duration::from_secs(1_795_428_600);
 pub(crate) struct FakeKv {
     url: String,
     state: Shared,
-    _server: AbortOnDropHandle<()>,
+    _server: Option<AbortOnDropHandle<()>>,
 }
 
 type Shared = Arc<Mutex<Namespace>>;
@@ -47,18 +49,21 @@ pub(crate) struct Write {
 impl FakeKv {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let state = Shared::default();
-        let base = "/client/v4/accounts/{account}/storage/kv/namespaces/{namespace}";
-        let router = Router::new()
-            .route(&format!("{base}/values/{{key}}"), get(read))
-            .route(&format!("{base}/bulk"), put(write))
-            .with_state(Arc::clone(&state));
+        let router = router(Arc::clone(&state));
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/client/v4", listener.local_addr()?);
         let server = tokio::spawn(async move {
             // It ends only with the test.
             let _ended = axum::serve(listener, router).await;
         });
-        Ok(Self { url, state, _server: AbortOnDropHandle::new(server) })
+        Ok(Self { url, state, _server: Some(AbortOnDropHandle::new(server)) })
+    }
+
+    /// The same behind TLS, as the real API is; it speaks HTTP/2 as well.
+    pub(crate) async fn start_tls(authority: &Authority) -> anyhow::Result<Self> {
+        let state = Shared::default();
+        let addr = authority.serve_router(&["h2", "http/1.1"], router(Arc::clone(&state))).await?;
+        Ok(Self { url: format!("https://{addr}/client/v4"), state, _server: None })
     }
 
     /// For `--cloudflare-api`.
@@ -85,6 +90,14 @@ impl FakeKv {
     pub(crate) fn tokens(&self) -> Vec<String> {
         lock(&self.state).tokens.clone()
     }
+}
+
+fn router(state: Shared) -> Router {
+    let base = "/client/v4/accounts/{account}/storage/kv/namespaces/{namespace}";
+    Router::new()
+        .route(&format!("{base}/values/{{key}}"), get(read))
+        .route(&format!("{base}/bulk"), put(write))
+        .with_state(state)
 }
 
 async fn read(

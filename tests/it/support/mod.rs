@@ -1,6 +1,7 @@
 //! A world of its own for each test: a directory, a cluster key, and nodes that never outlive the test.
 
 mod command;
+pub(crate) mod edge;
 mod hosts;
 mod kv;
 mod peer;

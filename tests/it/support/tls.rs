@@ -1,17 +1,17 @@
 //! Certificates of a test, a client that trusts them, and a service that shows one.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use axum::Router;
+use axum::extract::Request;
 use bytes::Bytes;
-use http::{Request, Response, Version};
-use http_body_util::{BodyExt, Empty, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
+use http::{Response, Version};
+use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
 use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -73,6 +73,16 @@ impl Authority {
 
     /// A service that speaks one of `protocols` over TLS, and answers with the version of HTTP that it was asked in.
     pub(crate) async fn serve(&self, protocols: &[&str]) -> anyhow::Result<SocketAddr> {
+        let answer = async |request: Request| format!("{:?}", request.version());
+        self.serve_router(protocols, Router::new().fallback(answer)).await
+    }
+
+    /// The same with other answers.
+    pub(crate) async fn serve_router(
+        &self,
+        protocols: &[&str],
+        router: Router,
+    ) -> anyhow::Result<SocketAddr> {
         let (cert, key) = self.certify()?;
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         let mut config = ServerConfig::builder()
@@ -84,12 +94,12 @@ impl Authority {
         let addr = listener.local_addr()?;
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let acceptor = acceptor.clone();
+                let (acceptor, service) = (acceptor.clone(), TowerToHyperService::new(router.clone()));
                 tokio::spawn(async move {
                     // Who does not trust the certificate says so and goes.
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                    let _ = builder.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         });
@@ -97,15 +107,11 @@ impl Authority {
     }
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(Response::new(Full::new(Bytes::from(format!("{:?}", request.version())))))
-}
-
 /// One GET on a connection, in the protocol that was agreed on.
 pub(crate) async fn get(stream: TlsStream<TcpStream>, path: &str) -> anyhow::Result<Response<Bytes>> {
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let io = TokioIo::new(stream);
-    let request = |uri: String| Request::get(uri).header("host", "here").body(Empty::<Bytes>::new());
+    let request = |uri: String| http::Request::get(uri).header("host", "here").body(Empty::<Bytes>::new());
     let response = if is_http2 {
         let (mut sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.context("HTTP/2")?;

@@ -13,7 +13,9 @@ fn signed(method: &str, target: &str, nonce: &str, service: &str) -> String {
     let text = format!("{t}\n{nonce}\n{method}\n{target}\nhere\n192.0.2.7\n{service}\n\n");
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"0123456789abcdef"), text.as_bytes());
     let sig: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("x-mesh-edge: kid=k,t={t},n={nonce},ip=192.0.2.7,sig={sig}\r\nx-forwarded-proto: https\r\n")
+    format!(
+        "x-mesh-edge: kid=k,t={t},n={nonce},ip=192.0.2.7,sig={sig}\r\nx-forwarded-proto: https\r\nx-forwarded-host: www.example.com\r\n"
+    )
 }
 
 #[tokio::test]
@@ -40,9 +42,15 @@ async fn only_signed_requests_pass_the_edge_listener() {
     assert_eq!(status(&answer), 200, "{answer}");
     assert!(body(&answer).contains("\nx-forwarded-for: 192.0.2.7\n"), "{answer}");
     assert!(body(&answer).contains("\nx-forwarded-proto: https\n"), "{answer}");
+    assert!(body(&answer).contains("\nx-forwarded-host: www.example.com\n"), "{answer}");
+    assert!(body(&answer).contains("\nhost: www.example.com\n"), "links would lead past the edge: {answer}");
     assert!(!body(&answer).contains("x-mesh-edge"), "{answer}");
     let again = ask(edge, &format!("POST {target}"), &headers, "x").await;
     assert_eq!(header(&again, "x-mesh-error"), Some("edge_signature"), "a nonce is good once");
+
+    let spoofed =
+        ask(nodes[0].ingress, "GET /api/service/echo/", "x-forwarded-host: public.example\r\n", "").await;
+    assert!(body(&spoofed).contains("\nx-forwarded-host: here\n"), "only edges are believed: {spoofed}");
 
     let workers =
         ask(edge, "GET /api/admin/workers", &signed("GET", "/api/admin/workers", "n2", ""), "").await;

@@ -28,7 +28,7 @@ use crate::transport::{Keyring, Transport, TransportConfig};
 use crate::view::{LeaderView, MemberView, Status, View};
 
 /// Longer than anything here takes, so that a hang is a failure.
-pub(super) const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// One node of a test's mesh.
 pub(super) struct Node {
@@ -248,12 +248,12 @@ pub(super) fn service(name: &str, addr: SocketAddr) -> ServiceConfig {
 }
 
 /// An address where nobody listens.
-pub(super) async fn nobody() -> SocketAddr {
+pub(crate) async fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
 /// A service that answers with what `handle` makes of each request.
-pub(super) async fn backend<F, R>(handle: F) -> SocketAddr
+pub(crate) async fn backend<F, R>(handle: F) -> SocketAddr
 where
     F: Fn(Request<Incoming>) -> R + Clone + Send + 'static,
     R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
@@ -300,7 +300,7 @@ pub(super) async fn echo() -> SocketAddr {
 }
 
 /// Says `text` to every connection, after having read its first bytes, and closes it.
-pub(super) async fn canned(text: &'static str) -> SocketAddr {
+pub(crate) async fn canned(text: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -316,7 +316,7 @@ pub(super) async fn canned(text: &'static str) -> SocketAddr {
 }
 
 /// Sends bytes, and reads what comes until the other side closes.
-pub(super) async fn raw(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
+pub(crate) async fn raw(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(bytes.as_ref()).await.unwrap();
     let mut answer = Vec::new();
@@ -326,30 +326,30 @@ pub(super) async fn raw(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// A request on a connection of its own; `head` has the request line's method and target, and header lines.
-pub(super) async fn ask(addr: SocketAddr, line: &str, headers: &str, body: &str) -> String {
+pub(crate) async fn ask(addr: SocketAddr, line: &str, headers: &str, body: &str) -> String {
     let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
     raw(addr, format!("{line} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n{length}{headers}\r\n{body}"))
         .await
 }
 
 /// The status of an answer.
-pub(super) fn status(answer: &str) -> u16 {
+pub(crate) fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
 }
 
 /// The value of a header of an answer.
-pub(super) fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
     let head = answer.split("\r\n\r\n").next()?;
     head.lines().skip(1).filter_map(|line| line.split_once(": ")).find(|(n, _)| *n == name).map(|(_, v)| v)
 }
 
 /// The body of an answer that is not chunked.
-pub(super) fn body(answer: &str) -> &str {
+pub(crate) fn body(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
 }
 
 /// Waits until `check` is true.
-pub(super) async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     let waited = tokio::time::timeout(SOON, async {
         while !check() {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -5,7 +5,7 @@ mod bad_input;
 mod edge_listener;
 mod failover;
 mod forwarding;
-mod harness;
+pub(crate) mod harness;
 mod leaving;
 mod limits;
 mod messages;

@@ -1,0 +1,54 @@
+import { call, giveUp } from "./send.ts";
+import type { Visit } from "./visit.ts";
+import { within } from "./world.ts";
+
+/** The first time of silence after which a node is asked whether it lives, and the longest, in milliseconds. */
+const SILENCE = 1_000;
+const LONGEST_SILENCE = 16_000;
+
+/** How often it is asked. */
+const QUESTIONS = 16;
+
+/** For how long it may take to answer that, in milliseconds. */
+const PATIENCE = 1_000;
+
+/** What the free plan allows a request to fetch, less what tries and a refresh may still need. */
+const MAX_CALLS = 42;
+
+/** How one try ended: with an answer, a lost connection, or a node that does not answer for itself. */
+export type Outcome = Response | "lost" | "silent";
+
+/** One try at a node. A service may be slow, so silence alone is no failure. */
+export async function attempt(
+  visit: Visit,
+  node: string,
+  send: (signal: AbortSignal) => Promise<Response>,
+): Promise<Outcome> {
+  const stop = new AbortController();
+  const answer: Promise<Outcome> = send(stop.signal).catch(() => "lost");
+  for (let asked = 0; asked < QUESTIONS && visit.calls < MAX_CALLS; asked++) {
+    const outcome = await within(visit, Math.min(SILENCE * 2 ** asked, LONGEST_SILENCE), answer);
+    if (outcome) return outcome;
+    const question = new AbortController();
+    const health = lives(visit, node, question.signal);
+    const first = await within(visit, PATIENCE, Promise.race([answer, health]));
+    question.abort();
+    if (!first) {
+      stop.abort();
+      return "silent";
+    }
+    if (first !== true) return first;
+  }
+  return answer;
+}
+
+/** Whether the node answers for itself. */
+async function lives(visit: Visit, node: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const response = await call(visit, `${node}/health`, { signal });
+    giveUp(response);
+    return response.status === 200 || response.status === 503;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,33 @@
+import { adoptStored } from "./nodes.ts";
+import { parseSummary } from "./summary.ts";
+import type { Visit } from "./visit.ts";
+import { within } from "./world.ts";
+
+/** The store is asked at most once in so many milliseconds. */
+const APART = 5_000;
+
+/** For how long the store may take, in milliseconds. */
+const PATIENCE = 3_000;
+
+/** How often it is looked whether another request has read the store, in milliseconds. */
+const GLANCE = 20;
+
+/** Reads the stored list, or waits for another request that does. */
+export async function readStore(visit: Visit): Promise<void> {
+  const { nodes, env, now } = visit;
+  if (now() - nodes.readAt < APART) {
+    // Requests share no promise, and the other one may have been cancelled: so this one looks, and not for ever.
+    while (nodes.isReading && now() - nodes.readAt < PATIENCE) await within(visit, GLANCE);
+    return;
+  }
+  nodes.readAt = now();
+  nodes.isReading = true;
+  try {
+    const read = env.MESH.get(`mesh:v1:${env.CLUSTER}`, { type: "text", cacheTtl: 60 });
+    const summary = parseSummary((await within(visit, PATIENCE, read)) ?? "null", env.CLUSTER);
+    if (summary) adoptStored(nodes, summary);
+  } catch (error) {
+    console.warn(error);
+  }
+  nodes.isReading = false;
+}
