@@ -78,7 +78,7 @@ impl Directory {
 
     /// The node that is to be tried after those in `tried`.
     pub(super) fn pick(&self, tried: &[Arc<Node>]) -> Option<Arc<Node>> {
-        self.roster.load().pick(tried, self.clock.now(), &mut *locked(&self.rng))
+        self.roster.load().pick(tried, || self.clock.now(), &mut *locked(&self.rng))
     }
 
     /// A node answered for itself.

@@ -49,8 +49,10 @@ impl Node {
         }
     }
 
-    fn is_penalised(&self, now: Instant) -> bool {
-        self.penalised.load(Ordering::Relaxed) > now.as_nanos()
+    /// Most never failed, and need no look at the clock.
+    fn is_penalised(&self, now: impl Fn() -> Instant) -> bool {
+        let until = self.penalised.load(Ordering::Relaxed);
+        until != 0 && until > now().as_nanos()
     }
 }
 
@@ -77,14 +79,19 @@ pub(super) struct Roster {
 
 impl Roster {
     /// A random one of the best nodes that are not in `tried`.
-    pub(super) fn pick(&self, tried: &[Arc<Node>], now: Instant, rng: &mut impl Rng) -> Option<Arc<Node>> {
+    pub(super) fn pick(
+        &self,
+        tried: &[Arc<Node>],
+        now: impl Fn() -> Instant,
+        rng: &mut impl Rng,
+    ) -> Option<Arc<Node>> {
         let mut best: Option<((bool, Rank), &Arc<Node>)> = None;
         let mut equals = 0_u32;
         for (rank, node) in &self.entries {
             if tried.iter().any(|tried| Arc::ptr_eq(tried, node)) {
                 continue;
             }
-            let rank = (node.is_penalised(now), *rank);
+            let rank = (node.is_penalised(&now), *rank);
             match best {
                 Some((other, _)) if other < rank => {}
                 Some((other, _)) if other == rank => {

@@ -34,7 +34,7 @@ fn book(seeds: &[&str]) -> Book {
 fn order(roster: &Roster, now: Instant, seed: u64) -> Vec<Arc<Node>> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut tried = Vec::new();
-    while let Some(node) = roster.pick(&tried, now, &mut rng) {
+    while let Some(node) = roster.pick(&tried, || now, &mut rng) {
         tried.push(node);
     }
     tried

@@ -15,6 +15,7 @@ pub(crate) mod entry;
 mod exit;
 mod frames;
 pub(crate) mod front;
+mod gather;
 pub(crate) mod headers;
 pub(crate) mod http1;
 mod inbound;
