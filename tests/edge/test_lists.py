@@ -88,7 +88,10 @@ def test_seeds_are_asked_when_the_store_has_no_list(launch, mesh, value):
 
 def test_seeds_are_the_last_resort(launch, make_mesh):
     listed, seed = make_mesh(2), make_mesh(1)
+    seed.tell(listed.summary())
     edge = launch(listed.summary(), seeds=[seed[0].url])
+    # A cold edge asks all three who lives.
+    assert edge.get(echo()).status == 200
     assert served_by(edge, listed, 12) <= set(listed)
     for node in listed:
         node.kill()
@@ -161,6 +164,7 @@ def test_a_live_answer_that_is_not_of_this_cluster_is_not_adopted(launch, mesh, 
     known = mesh.summary(mesh.nodes[:2])
     mesh.tell(known)
     mesh[0].summary = wrong if isinstance(wrong, bytes) else {**mesh.summary(), **wrong}
+    mesh[1].pause = 0.2
     edge = launch(known)
     assert served_by(edge, mesh, 12) <= {mesh[0], mesh[1]}
     mesh[0].kill()
