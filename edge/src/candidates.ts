@@ -8,7 +8,7 @@ const FRESH = 5_000;
 
 /** The nodes to try, one after another; each is looked for only when it is wanted. */
 export async function* candidates(visit: Visit, isRepeatable: boolean): AsyncGenerator<string, void> {
-  const { nodes, asked, tried, failed } = visit;
+  const { nodes, tried, failed } = visit;
   if (!nodes.live && !nodes.stored) await readStore(visit);
   let left = order(visit);
   for (let hasReread = false; ; hasReread = true) {
@@ -21,7 +21,7 @@ export async function* candidates(visit: Visit, isRepeatable: boolean): AsyncGen
     // A node that answered, if only to refuse, is reason enough to trust the lists.
     if (hasReread || [...tried].some((node) => !failed.has(node))) return;
     await readStore(visit);
-    left = order(visit).filter((node) => !tried.has(node) && !asked.has(node));
+    left = order(visit);
   }
 }
 

@@ -32,6 +32,27 @@ test("six are asked at once; the first good answer wins, and the others are left
   assert.ok(world.nodes.size > 1 && world.node("n0").got.length > 0, "they were not held to have failed");
 });
 
+test("when one has answered, nobody else is asked", async () => {
+  const world = new FakeWorld(many(32));
+  for (const node of world.nodes.values()) node.summary = () => ({ after: 100, give: Response.json(world.live) });
+  await world.request(GET);
+  assert.equal(asked(world), 6);
+});
+
+test("a slow service after a long search stays within what a request may fetch", async () => {
+  const world = new FakeWorld(many(40));
+  for (const node of world.nodes.values()) node.die();
+  const one = world.node("n17");
+  one.answer = () => ({ after: 1_000_000, give: one.ok("slow") });
+  one.health = () => new Response("");
+  one.summary = () => Response.json(world.live);
+  const response = await world.request(GET);
+  assert.equal(await response.text(), "slow");
+  const nodes = [...world.nodes.values()];
+  const calls = nodes.reduce((sum, node) => sum + node.got.length + node.asked.length + node.questions.length, 0);
+  assert.ok(calls <= 50 - 3, `${calls} calls, and a refresh may need 3`);
+});
+
 test("who fails makes room at once", async () => {
   const world = new FakeWorld(many(32));
   for (const node of world.nodes.values()) if (node.url !== "https://n17.example") node.die();
@@ -93,13 +114,18 @@ test("what is no summary of this cluster is no good answer", async () => {
 test("a summary that never ends is given up", async () => {
   const world = new FakeWorld(["a", "b"]);
   let given = 0;
-  const endless = () =>
-    new ReadableStream({ pull: (to) => to.enqueue(new Uint8Array(4096).fill(32)), cancel: () => void given++ });
+  let pulled = 0;
+  const pull = (to: ReadableStreamDefaultController) => {
+    pulled += 4096;
+    to.enqueue(new Uint8Array(4096).fill(32));
+  };
+  const endless = () => new ReadableStream({ pull, cancel: () => void given++ });
   world.node("a").summary = () => new Response(endless());
   world.node("b").summary = () => ({ after: 300, give: Response.json(world.live) });
   const response = await world.request(GET);
   assert.equal(await response.text(), "https://b.example");
   assert.equal(given, 1);
+  assert.ok(pulled < 200_000, `${pulled} bytes`);
 });
 
 test("a POST goes anywhere while nodes answer, and otherwise to one that is found first", async () => {

@@ -22,6 +22,7 @@ test("neither store nor seeds: 503 that says so, until there is something", asyn
     world.list(["a"]);
     assert.equal((await world.request(GET)).status, 503, "at most once in 5 s");
     assert.equal(world.reads.length, 1);
+    assert.equal(world.elapsed, 0, "nobody waits for a read that has ended");
     await world.sleep(5_000);
     assert.equal((await world.request(GET)).status, 200);
   }
@@ -174,8 +175,21 @@ test("a store that names nobody new is not read at every request", async () => {
   }
   assert.equal(world.reads.length, 1);
   await world.sleep(5_000);
+  for (const node of world.nodes.values()) node.asked.length = node.got.length = 0;
   await world.request(GET);
   assert.equal(world.reads.length, 2);
+  for (const node of world.nodes.values()) assert.equal(node.asked.length + node.got.length, 1, "once in a request");
+});
+
+test("nodes that only refuse are no reason to read the store", async () => {
+  const world = new FakeWorld(["a", "b"]);
+  await world.request(GET);
+  await world.sleep(10_000);
+  for (const node of world.nodes.values()) {
+    node.answer = () => new Response("", { status: 503, headers: { "x-mesh-error": "no_route", "x-mesh-retry": "1" } });
+  }
+  assert.equal(reason(await world.request(GET)), "no_route");
+  assert.equal(world.reads.length, 1);
 });
 
 test("an edge that was idle while all nodes were replaced finds the new ones", async () => {

@@ -112,9 +112,14 @@ test("a node's own errors and those of backends pass, whatever their status", as
       assert.deepEqual([response.status, tries(response), await response.text()], [status, "1", "sorry"]);
     }
   }
-  const world = await warm();
-  first(world, () => new Response("forbidden", { status: 403 }));
-  assert.equal((await world.request("/api/service/rag/")).status, 403);
+  for (const [status, headers] of [
+    [403, {}],
+    [409, { "x-mesh-error": "edge_clock" }],
+  ] as const) {
+    const world = await warm();
+    first(world, () => new Response("", { status, headers }));
+    assert.equal((await world.request("/api/service/rag/")).status, status);
+  }
 });
 
 test("x-mesh-retry on a 503: the next one, for any method, while the body was not streamed", async () => {
@@ -184,14 +189,18 @@ test("edge_signature: the next one, and when all refuse, the edge says so", asyn
 test("edge_clock: the same node once more, with the time that it showed, which is kept", async () => {
   const world = await warm();
   const ahead = 3_600_000;
+  let closed = 0;
   const strict = (_: FakeNode, got: Got) => {
     const t = Number(/t=(\d+)/.exec(got.headers.get("x-mesh-edge") ?? "")?.[1]);
     const there = world.now() + ahead;
-    return Math.abs(t - there / 1000) <= 60 ? new Response("ok") : refused("edge_clock", new Date(there).toUTCString());
+    if (Math.abs(t - there / 1000) <= 60) return new Response("ok");
+    const headers = { "x-mesh-error": "edge_clock", "x-mesh-retry": "1", date: new Date(there).toUTCString() };
+    return new Response(new ReadableStream({ cancel: () => void closed++ }), { status: 403, headers });
   };
   all(world, strict);
   const response = await world.request("/api/service/rag/", SHORT);
   assert.deepEqual([response.status, tries(response)], [200, "1"]);
+  assert.equal(closed, 1, "the answer that was given up is closed");
   const twice = [...world.nodes.values()].find((node) => node.got.length > 0)?.got ?? [];
   const nonces = twice.map((got) => /n=([^,]+)/.exec(got.headers.get("x-mesh-edge") ?? "")?.[1]);
   assert.equal(new Set(nonces).size, 2, "each try has a new nonce");
@@ -205,8 +214,21 @@ test("edge_clock that time does not mend: once more, then the next one, and in t
   const response = await world.request("/api/service/rag/");
   assert.deepEqual([response.status, reason(response), tries(response)], [503, "edge_clock", "4"]);
   assert.equal(total(world), 8);
+  for (const node of world.nodes.values()) node.got.length = 0;
   const upload = await world.request("/api/service/rag/", { method: "POST", body: stream() });
   assert.deepEqual([upload.status, reason(upload), tries(upload)], [503, "edge_clock", "1"]);
+  assert.equal(total(world), 1, "a stream is sent once");
+});
+
+test("a clock that was mended is no reason any more", async () => {
+  const world = await warm(["a"]);
+  let count = 0;
+  all(world, () => {
+    count += 1;
+    return count === 1 ? refused("edge_clock", "Mon, 23 Nov 2026 01:00:00 GMT") : "lost";
+  });
+  const response = await world.request("/api/service/rag/");
+  assert.deepEqual([response.status, reason(response)], [503, "no_node"]);
 });
 
 test("silence of a node that does not answer for itself: after 2 s the next one, or 504", async () => {

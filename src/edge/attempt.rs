@@ -3,7 +3,9 @@
 use std::pin::pin;
 use std::sync::Arc;
 
+use http::response::Parts;
 use http::{Response, StatusCode};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::sleep;
 
@@ -11,11 +13,13 @@ use super::Edge;
 use super::nodes::Node;
 use super::outbound::Outbound;
 use super::rule::Mishap;
+use crate::router::proxy::body::ProxyBody;
 use crate::router::proxy::connections::Connections;
 use crate::router::proxy::dial::{ConnectFailure, Connection};
-use crate::router::proxy::http1::Http1;
+use crate::router::proxy::http1::{AnswerBody, Http1};
 use crate::router::proxy::reply::Failure;
 use crate::router::proxy::socket::Presence;
+use crate::router::proxy::stream;
 use crate::time::Duration;
 
 /// Fresh connections that are tried for a request of which nothing was sent.
@@ -33,12 +37,32 @@ const SILENCES: [Duration; 5] = [
 /// How often a node is asked.
 const QUESTIONS: usize = 16;
 
-/// The head of an answer, and the connection from which its body comes.
+/// The head of an answer, and where its body comes from.
 pub(super) struct Answer {
-    pub(super) response: Response<Incoming>,
-    pub(super) connection: Http1,
-    /// Where the connection goes afterwards.
-    pub(super) connections: Arc<Connections>,
+    pub(super) head: Parts,
+    pub(super) source: Source,
+}
+
+/// Where the body of an answer comes from.
+pub(super) enum Source {
+    /// A connection of HTTP/1.1, and those among which it is kept afterwards.
+    Http1 { body: Incoming, connection: Http1, connections: Arc<Connections> },
+    /// A stream of HTTP/2.
+    Http2(ProxyBody),
+}
+
+impl Answer {
+    /// The whole answer.
+    pub(super) fn into_response(self) -> Response<ProxyBody> {
+        let body = match self.source {
+            Source::Http1 { body, connection, connections } => {
+                let give_back = move |connection| connections.put_back(connection);
+                AnswerBody::new(body, connection, give_back).boxed_unsync()
+            }
+            Source::Http2(body) => body,
+        };
+        Response::from_parts(self.head, body)
+    }
 }
 
 /// Why there is no answer.
@@ -66,7 +90,10 @@ impl Edge {
         outbound: &Outbound,
         presence: &Presence,
     ) -> Result<Answer, NoAnswer> {
-        let mut connection = connected(node, node.connections.connect().await)?;
+        if outbound.is_grpc {
+            return Box::pin(self.try_stream(node, outbound, presence)).await;
+        }
+        let mut connection = http1(node, node.connections.connect().await)?;
         let mut request = outbound.request(node, self.signing.as_ref())?;
         for _ in 0..=ANEW_MAX {
             let exchange = connection.exchange(request);
@@ -74,7 +101,9 @@ impl Edge {
             let mut failure = match answered {
                 Ok(response) if is_unasked(&response, outbound) => return Err(BROKEN),
                 Ok(response) => {
-                    return Ok(Answer { response, connection, connections: node.connections.clone() });
+                    let (head, body) = response.into_parts();
+                    let connections = node.connections.clone();
+                    return Ok(Answer { head, source: Source::Http1 { body, connection, connections } });
                 }
                 Err(failure) => failure,
             };
@@ -85,13 +114,47 @@ impl Edge {
             };
             // The node closed the kept connection at the moment of its reuse: a fresh one tells the truth.
             request = unsent;
-            match connected(node, node.connections.connect_anew().await) {
+            match http1(node, node.connections.connect_anew().await) {
                 Ok(fresh) => connection = fresh,
                 Err(_) => break,
             }
         }
         outbound.upload.put_back(request.into_body());
         Err(UNREACHED)
+    }
+
+    /// The same over HTTP/2, for gRPC: its bodies and trailers go both ways at the same time.
+    async fn try_stream(
+        &self,
+        node: &Arc<Node>,
+        outbound: &Outbound,
+        presence: &Presence,
+    ) -> Result<Answer, NoAnswer> {
+        let Connection::Http2(mut sender) = connected(node, node.streams.connect().await)? else {
+            tracing::debug!(node = node.url.authority, "a node speaks no HTTP/2");
+            return Err(UNREACHED);
+        };
+        let (head, body) = outbound.stream_request(node, self.signing.as_ref())?;
+        let has_body = outbound.upload.exists();
+        let opened = match stream::open(&mut sender, head, has_body) {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::debug!(node = node.url.authority, %error, "a node takes no stream");
+                outbound.upload.put_back(body);
+                return Err(UNREACHED);
+            }
+        };
+        let exchange = opened.exchange(has_body.then_some(body));
+        match self.unless_silent(node, outbound, presence, exchange).await? {
+            Ok(response) => {
+                let (head, body) = response.into_parts();
+                Ok(Answer { head, source: Source::Http2(body) })
+            }
+            Err(error) => {
+                tracing::debug!(node = node.url.authority, %error, "a node broke off before it answered");
+                Err(if stream::surely_unseen(&error) { UNREACHED } else { BROKEN })
+            }
+        }
     }
 
     /// Does `work`, for as long as the node answers it or at least for itself.
@@ -128,14 +191,17 @@ impl Edge {
     }
 }
 
-fn connected(node: &Node, connected: Result<Connection, ConnectFailure>) -> Result<Http1, NoAnswer> {
-    match connected {
-        Ok(Connection::Http1(connection)) => Ok(connection),
-        Ok(Connection::Http2(_)) => Err(UNREACHED),
-        Err(error) => {
-            tracing::debug!(node = node.url.authority, %error, "a node cannot be reached");
-            Err(UNREACHED)
-        }
+fn connected(node: &Node, connected: Result<Connection, ConnectFailure>) -> Result<Connection, NoAnswer> {
+    connected.map_err(|error| {
+        tracing::debug!(node = node.url.authority, %error, "a node cannot be reached");
+        UNREACHED
+    })
+}
+
+fn http1(node: &Node, result: Result<Connection, ConnectFailure>) -> Result<Http1, NoAnswer> {
+    match connected(node, result)? {
+        Connection::Http1(connection) => Ok(connection),
+        Connection::Http2(_) => Err(UNREACHED),
     }
 }
 

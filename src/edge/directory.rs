@@ -8,12 +8,11 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::nodes::{Adoption, Book, Node, Roster};
+use super::nodes::{Adoption, Book, Diallers, Node, Roster};
 use super::summary::{NodeUrl, Summary};
 use crate::clock::Clock;
 use crate::entropy;
 use crate::router::proxy::backend::locked;
-use crate::router::proxy::dial::Dialler;
 use crate::summary::stores::Store;
 use crate::summary::{StoreCall, StoreReply};
 use crate::time::{Duration, Instant};
@@ -50,10 +49,10 @@ impl Directory {
         cluster: String,
         seeds: Vec<NodeUrl>,
         store: Store,
-        dialler: Dialler,
+        diallers: Diallers,
         clock: Clock,
     ) -> Self {
-        let mut book = Book::new(seeds, dialler, clock);
+        let mut book = Book::new(seeds, diallers, clock);
         Self {
             cluster,
             clock,
@@ -79,7 +78,7 @@ impl Directory {
 
     /// The node that is to be tried after those in `tried`.
     pub(super) fn pick(&self, tried: &[Arc<Node>]) -> Option<Arc<Node>> {
-        self.roster.load().pick(tried, self.clock.now(), &mut *locked(&self.rng))
+        self.roster.load().pick(tried, || self.clock.now(), &mut *locked(&self.rng))
     }
 
     /// A node answered for itself.

@@ -13,12 +13,12 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::Edge;
-use super::attempt::Answer;
+use super::attempt::{Answer, Source};
 use super::outbound::Outbound;
 use super::reply;
 use super::rule::{KEEP, is_repeatable};
 use super::search::{Found, Search};
-use crate::router::proxy::body::{ProxyBody, Watched};
+use crate::router::proxy::body::{End, ProxyBody, Watched};
 use crate::router::proxy::drain::Active;
 use crate::router::proxy::entry::switch;
 use crate::router::proxy::front::{check, no_connect};
@@ -106,9 +106,6 @@ impl Edge {
                 }
             }
         }
-        if headers::is_grpc(request.headers()) {
-            return Ok(reply::no_grpc());
-        }
         self.was_used.store(true, Ordering::Relaxed);
         self.forward(request, &host, client, active).await
     }
@@ -138,6 +135,7 @@ impl Edge {
                 self.deliver(*answer, tunnel, active).await?
             }
             Ok(Found::Final(response)) => response,
+            Err(failure) if outbound.is_grpc => reply::failed_stream(failure),
             Err(failure) => reply::failed(failure, version),
         };
         response.headers_mut().insert(headers::TRIES, tried);
@@ -153,7 +151,10 @@ impl Edge {
         is_tunnel: bool,
     ) -> Result<Outbound, Failure> {
         let Parts { method, uri, mut headers, .. } = head;
-        let progress = Progress::new(self.clock, self.clock.now(), MIN_BODY_RATE, None);
+        let is_grpc = headers::is_grpc(&headers);
+        // Streams of gRPC may be silent for as long as both ends like.
+        let min_rate = if is_grpc { 0 } else { MIN_BODY_RATE };
+        let progress = Progress::new(self.clock, self.clock.now(), min_rate, None);
         let upload = if is_tunnel || body.is_end_stream() {
             Upload::Nothing
         } else {
@@ -163,7 +164,7 @@ impl Edge {
         headers::to_node(&mut headers, &Sender { ip: client.ip(), scheme }, host.as_str());
         let target = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let is_repeatable = is_repeatable(&method);
-        Ok(Outbound { method, target, headers, upload, progress, is_tunnel, is_repeatable })
+        Ok(Outbound { method, target, headers, upload, progress, is_tunnel, is_repeatable, is_grpc })
     }
 
     /// Makes the client's answer out of the node's.
@@ -173,17 +174,24 @@ impl Edge {
         tunnel: Option<Tunnel>,
         active: Active,
     ) -> Result<Response<ProxyBody>, Failure> {
-        let Answer { response, connection, connections } = answer;
-        if let Some(tunnel) = tunnel {
-            return Box::pin(self.switched(response, connection, tunnel, active)).await;
-        }
-        let give_back = move |connection| connections.put_back(connection);
+        let Answer { head, source } = answer;
         let clock = self.clock;
-        let mut response = response.map(|body| {
-            let body = AnswerBody::new(body, connection, give_back);
-            let body = Paced::new(body, clock, CLIENT_IDLE, None);
-            Watched::new(body, Duration::ZERO, None, move |_, _| drop(active)).boxed_unsync()
-        });
+        let on_end = move |_, _| drop(active);
+        let mut response = match (source, tunnel) {
+            (Source::Http1 { body, connection, .. }, Some(tunnel)) => {
+                let response = Response::from_parts(head, body);
+                return Box::pin(self.switched(response, connection, tunnel, on_end)).await;
+            }
+            (Source::Http1 { body, connection, connections }, None) => {
+                let give_back = move |connection| connections.put_back(connection);
+                let body = Paced::new(AnswerBody::new(body, connection, give_back), clock, CLIENT_IDLE, None);
+                Response::from_parts(head, Watched::new(body, Duration::ZERO, None, on_end).boxed_unsync())
+            }
+            (Source::Http2(body), _) => {
+                let body = Paced::new(body, clock, CLIENT_IDLE, None);
+                Response::from_parts(head, Watched::new(body, Duration::ZERO, None, on_end).boxed_unsync())
+            }
+        };
         headers::strip_hop_by_hop(response.headers_mut());
         Ok(response)
     }
@@ -194,13 +202,13 @@ impl Edge {
         mut response: Response<Incoming>,
         mut connection: Http1,
         (sends, answers): Tunnel,
-        active: Active,
+        on_end: impl FnOnce(End, u64) + Send + Unpin + 'static,
     ) -> Result<Response<ProxyBody>, Failure> {
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let is_websocket = headers::wants_websocket(response.headers());
         headers::strip_hop_by_hop(response.headers_mut());
         if !switches {
-            let close = move |connection: Http1| drop((connection, active));
+            let close = move |connection: Http1| drop((connection, on_end));
             return Ok(response.map(|body| AnswerBody::new(body, connection, close).boxed_unsync()));
         }
         if !is_websocket {
@@ -209,7 +217,7 @@ impl Edge {
         let upgraded = connection.upgrade(&mut response).await.map_err(|_| reply::broken())?;
         let parting = self.drain.parting.clone();
         let body = TunnelBody::new(upgraded, sends.boxed_unsync(), Toward::Service, parting);
-        let body = Watched::new(body, Duration::ZERO, None, move |_, _| drop(active)).boxed_unsync();
+        let body = Watched::new(body, Duration::ZERO, None, on_end).boxed_unsync();
         Ok(switch(response.map(|_| body), answers))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
+use http::uri::Scheme;
 use rand::{Rng, RngExt};
 
 use super::summary::{NodeUrl, Summary};
@@ -29,6 +30,8 @@ pub(super) struct Node {
     /// What it gets as `Host`.
     pub(super) host: HeaderValue,
     pub(super) connections: Arc<Connections>,
+    /// HTTP/2, for gRPC.
+    pub(super) streams: Arc<Connections>,
     /// Until when it is tried last, in nanoseconds since the clock's origin.
     penalised: AtomicU64,
 }
@@ -46,8 +49,10 @@ impl Node {
         }
     }
 
-    fn is_penalised(&self, now: Instant) -> bool {
-        self.penalised.load(Ordering::Relaxed) > now.as_nanos()
+    /// Most never failed, and need no look at the clock.
+    fn is_penalised(&self, now: impl Fn() -> Instant) -> bool {
+        let until = self.penalised.load(Ordering::Relaxed);
+        until != 0 && until > now().as_nanos()
     }
 }
 
@@ -74,14 +79,19 @@ pub(super) struct Roster {
 
 impl Roster {
     /// A random one of the best nodes that are not in `tried`.
-    pub(super) fn pick(&self, tried: &[Arc<Node>], now: Instant, rng: &mut impl Rng) -> Option<Arc<Node>> {
+    pub(super) fn pick(
+        &self,
+        tried: &[Arc<Node>],
+        now: impl Fn() -> Instant,
+        rng: &mut impl Rng,
+    ) -> Option<Arc<Node>> {
         let mut best: Option<((bool, Rank), &Arc<Node>)> = None;
         let mut equals = 0_u32;
         for (rank, node) in &self.entries {
             if tried.iter().any(|tried| Arc::ptr_eq(tried, node)) {
                 continue;
             }
-            let rank = (node.is_penalised(now), *rank);
+            let rank = (node.is_penalised(&now), *rank);
             match best {
                 Some((other, _)) if other < rank => {}
                 Some((other, _)) if other == rank => {
@@ -116,10 +126,23 @@ pub(super) enum Adoption {
     Foreign,
 }
 
+/// Makes connections to nodes: of HTTP/1.1, which one request has for itself, or of what both sides have.
+#[derive(Debug)]
+pub(super) struct Diallers {
+    http1: Dialler,
+    any: Dialler,
+}
+
+impl Diallers {
+    pub(super) fn new() -> Result<Self, rustls::Error> {
+        Ok(Self { http1: Dialler::http1()?, any: Dialler::new()? })
+    }
+}
+
 /// The lists, and where each of them comes from.
 #[derive(Debug)]
 pub(super) struct Book {
-    dialler: Dialler,
+    diallers: Diallers,
     clock: Clock,
     seeds: Vec<NodeUrl>,
     stored: Option<Summary>,
@@ -129,8 +152,8 @@ pub(super) struct Book {
 }
 
 impl Book {
-    pub(super) const fn new(seeds: Vec<NodeUrl>, dialler: Dialler, clock: Clock) -> Self {
-        Self { dialler, clock, seeds, stored: None, live: None, known: BTreeMap::new() }
+    pub(super) const fn new(seeds: Vec<NodeUrl>, diallers: Diallers, clock: Clock) -> Self {
+        Self { diallers, clock, seeds, stored: None, live: None, known: BTreeMap::new() }
     }
 
     /// The store was read; what it held before stays when it has nothing usable now.
@@ -194,14 +217,17 @@ impl Book {
     }
 
     fn node(&self, url: NodeUrl) -> Option<Arc<Node>> {
-        let settings = Settings {
+        let http1 = Settings {
             origin: url.origin.clone(),
             h2c: false,
             connect_within: CONNECT_WITHIN,
             idle_for: IDLE_FOR,
         };
+        let is_clear = url.origin.scheme() == Some(&Scheme::HTTP);
+        let any = Settings { h2c: is_clear, ..http1.clone() };
         let host = HeaderValue::from_str(&url.authority).ok()?;
-        let connections = Connections::new(settings, self.dialler.clone(), self.clock);
-        Some(Arc::new(Node { url, host, connections, penalised: AtomicU64::new(0) }))
+        let connections = Connections::new(http1, self.diallers.http1.clone(), self.clock);
+        let streams = Connections::new(any, self.diallers.any.clone(), self.clock);
+        Some(Arc::new(Node { url, host, connections, streams, penalised: AtomicU64::new(0) }))
     }
 }

@@ -2,7 +2,7 @@
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Uri};
+use http::{HeaderMap, Method, Request, Uri, Version};
 
 use super::nodes::Node;
 use super::rule::Freedom;
@@ -24,6 +24,8 @@ pub(super) struct Outbound {
     pub(super) is_tunnel: bool,
     /// By its method.
     pub(super) is_repeatable: bool,
+    /// It is one of gRPC.
+    pub(super) is_grpc: bool,
 }
 
 impl Outbound {
@@ -71,6 +73,22 @@ impl Outbound {
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
         Ok(request)
+    }
+
+    /// One try as a stream of HTTP/2: its head, and its body.
+    pub(super) fn stream_request(
+        &self,
+        node: &Node,
+        signing: Option<&Signing>,
+    ) -> Result<(Request<()>, ProxyBody), Failure> {
+        let (mut head, body) = self.request(node, signing)?.into_parts();
+        head.headers.remove(HOST);
+        head.headers.remove(TRANSFER_ENCODING);
+        let mut uri = node.url.origin.clone().into_parts();
+        uri.path_and_query = head.uri.path_and_query().cloned();
+        head.uri = Uri::from_parts(uri).map_err(Failure::bad_request)?;
+        head.version = Version::HTTP_2;
+        Ok((Request::from_parts(head, ()), body))
     }
 
     /// The service that it is for, as far as that can be told.

@@ -4,7 +4,6 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, HeaderValue, RETRY_AFTER,
 use http::{Method, Response, StatusCode, Version};
 use serde_json::json;
 
-use crate::router::Reason as NodeReason;
 use crate::router::proxy::body::ProxyBody;
 use crate::router::proxy::front::refused;
 use crate::router::proxy::headers;
@@ -54,11 +53,16 @@ pub(super) struct Unavailable<'a> {
     pub(super) tried: usize,
     /// The request was surely not started.
     pub(super) is_unstarted: bool,
+    pub(super) is_grpc: bool,
 }
 
 /// 503, with what a node's own says.
 pub(super) fn unavailable(why: &Unavailable<'_>) -> Response<ProxyBody> {
-    let Unavailable { reason, service, available_services, tried, is_unstarted } = why;
+    let Unavailable { reason, service, available_services, tried, is_unstarted, is_grpc } = why;
+    if *is_grpc {
+        let failure = Failure::new(StatusCode::SERVICE_UNAVAILABLE, reason.as_str(), reason.sentence());
+        return failed_stream(Failure { retry: *is_unstarted, ..failure });
+    }
     let body = json!({
         "error": reason.sentence(),
         "reason": reason.as_str(),
@@ -139,9 +143,7 @@ pub(super) fn health(method: &Method, is_draining: bool, version: Version) -> Re
     response
 }
 
-/// What gRPC's clients are told: 12, unimplemented.
-pub(super) fn no_grpc() -> Response<ProxyBody> {
-    let reason = NodeReason::ProtocolMismatch.as_str();
-    let message = "meshedge carries no gRPC; ask a node's ingress, or use gRPC-Web";
-    readable(Failure::new(StatusCode::SERVICE_UNAVAILABLE, reason, message).into_response(true))
+/// The answer that tells a client of gRPC of a failure.
+pub(super) fn failed_stream(failure: Failure) -> Response<ProxyBody> {
+    readable(failure.into_response(true))
 }

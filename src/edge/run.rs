@@ -14,13 +14,13 @@ use tokio_util::task::AbortOnDropHandle;
 use super::args::Args;
 use super::directory::Directory;
 use super::discovery::LastDiscovery;
+use super::nodes::Diallers;
 use super::signing::Signing;
 use super::{Edge, EdgeError};
 use crate::admin::Token;
 use crate::clock::Clock;
 use crate::config::TlsFiles;
 use crate::router::proxy::certificate::Certificate;
-use crate::router::proxy::dial::Dialler;
 use crate::router::proxy::drain::Drain;
 use crate::router::proxy::serve::{Limits, Listener};
 use crate::router::proxy::upload::REPLAY_TOTAL;
@@ -122,7 +122,7 @@ impl Edge {
             tracing::warn!("there is no --edge-secret-file: requests to nodes are not signed");
         }
         Ok(Self {
-            directory: Directory::new(args.cluster.clone(), seeds, store, Dialler::http1()?, clock),
+            directory: Directory::new(args.cluster.clone(), seeds, store, Diallers::new()?, clock),
             signing,
             token: args.admin_token_file.as_deref().map(Token::read).transpose()?,
             discovery: Mutex::new(LastDiscovery::default()),

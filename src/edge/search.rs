@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, Response};
-use http_body_util::BodyExt as _;
 
 use super::Edge;
 use super::attempt::{Answer, NoAnswer};
@@ -14,7 +13,6 @@ use super::reply::{self, Reason, Unavailable};
 use super::rule::{Mishap, Step};
 use crate::router::proxy::body::ProxyBody;
 use crate::router::proxy::headers;
-use crate::router::proxy::http1::AnswerBody;
 use crate::router::proxy::reply::Failure;
 use crate::router::proxy::socket::Presence;
 
@@ -141,7 +139,7 @@ impl<'a> Search<'a> {
         let edge = self.edge;
         let tried = edge.try_at(node, self.outbound, self.presence).await;
         let (mishap, answer) = match tried {
-            Ok(answer) => match Mishap::of(answer.response.status(), answer.response.headers()) {
+            Ok(answer) => match Mishap::of(answer.head.status, &answer.head.headers) {
                 None => {
                     edge.directory.answered(node);
                     return Ok(Tried::Found(Found::Answer(Box::new(answer))));
@@ -171,7 +169,7 @@ impl<'a> Search<'a> {
             self.disbelief = Some(mishap);
         }
         match (mishap, answer) {
-            (Mishap::Clock, Some(answer)) => self.edge.correct_clock(answer.response.headers()),
+            (Mishap::Clock, Some(answer)) => self.edge.correct_clock(&answer.head.headers),
             (Mishap::Unstarted, Some(answer)) => self.refusal = Some(passed(answer)),
             _ => {}
         }
@@ -194,6 +192,7 @@ impl<'a> Search<'a> {
             available_services: &roster.services,
             tried: self.tried.len(),
             is_unstarted: self.is_unstarted,
+            is_grpc: self.outbound.is_grpc,
         })
     }
 }
@@ -203,11 +202,8 @@ enum Tried {
     Step(Step),
 }
 
-/// An answer whose body comes from a node's connection, which is used again afterwards.
 fn passed(answer: Answer) -> Response<ProxyBody> {
-    let Answer { response, connection, connections } = answer;
-    let give_back = move |connection| connections.put_back(connection);
-    let mut response = response.map(|body| AnswerBody::new(body, connection, give_back).boxed_unsync());
+    let mut response = answer.into_response();
     headers::strip_hop_by_hop(response.headers_mut());
     response
 }

@@ -10,7 +10,7 @@ use http::{HeaderValue, Method};
 
 use crate::clock::unix_now;
 use crate::entropy;
-use crate::router::proxy::edge::{EdgeSigner, InvalidEdgeSecrets, Stamp};
+use crate::router::proxy::edge::{EdgeSigner, InvalidEdgeSecrets, Stamp, hex};
 
 /// The secret, the nonces that were used, and how far this machine's clock is off.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Signing {
     /// In seconds, to be added to this machine's clock.
     offset: AtomicI64,
     /// Tells the nonces of this process from those of others.
-    process: u64,
+    process: [u8; 8],
     tries: AtomicU64,
 }
 
@@ -29,7 +29,7 @@ impl Signing {
         Ok(Self {
             signer: ArcSwap::from_pointee(EdgeSigner::parse(secrets)?),
             offset: AtomicI64::new(0),
-            process: u64::from_be_bytes(entropy::random()),
+            process: entropy::random(),
             tries: AtomicU64::new(0),
         })
     }
@@ -51,9 +51,18 @@ impl Signing {
         ip: &str,
     ) -> Option<HeaderValue> {
         let now = unix_now().as_secs().saturating_add_signed(self.offset.load(Ordering::Relaxed));
-        let number = self.tries.fetch_add(1, Ordering::Relaxed);
-        let (t, nonce) = (now.to_string(), format!("{:016x}{number:x}", self.process));
-        self.signer.load().sign(method, target, headers, host, &Stamp { ip, t: &t, nonce: &nonce })
+        let (t, nonce) = (now.to_string(), self.nonce());
+        let stamp = Stamp { ip, t: &t, nonce: str::from_utf8(&nonce).ok()? };
+        self.signer.load().sign(method, target, headers, host, &stamp)
+    }
+
+    fn nonce(&self) -> [u8; 32] {
+        let number = self.tries.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let mut nonce = [0; 32];
+        for (digits, byte) in nonce.chunks_exact_mut(2).zip(self.process.iter().chain(&number)) {
+            digits.copy_from_slice(&hex(*byte));
+        }
+        nonce
     }
 
     /// Takes over the clock of a node that refused a signature for its time.
@@ -63,8 +72,11 @@ impl Signing {
         let Some(there) = there.and_then(|there| i64::try_from(there.as_secs()).ok()) else { return };
         let here = i64::try_from(unix_now().as_secs()).unwrap_or(i64::MAX);
         let offset = there.saturating_sub(here);
-        if self.offset.swap(offset, Ordering::Relaxed) != offset {
+        let before = self.offset.swap(offset, Ordering::Relaxed);
+        if before == 0 && offset != 0 {
             tracing::warn!(offset_s = offset, "this machine's clock differs from that of a node");
+        } else if before != offset {
+            tracing::debug!(offset_s = offset, "the clocks of nodes differ");
         }
     }
 }

@@ -41,13 +41,20 @@ fn nodes(stored: &[Node], census: &Census, now: u64) -> Vec<Node> {
 
 /// The entry of a stored node that is not alive, unless it left or is gone for a day.
 fn unseen(node: &Node, member: Option<&CensusMember>, now: u64) -> Option<Node> {
-    let stays = member.is_none_or(|member| match member.status {
-        Status::Alive | Status::Suspect => false,
-        Status::Dead => true,
-        Status::Left => node.epoch > member.epoch,
-    });
+    let is_alive = member.is_some_and(|member| member.status.is_live());
+    let stays = !is_alive && !has_left(node, member);
     let since = node.unseen_since.unwrap_or(UnixTime(now));
     (stays && now.saturating_sub(since.0) < DAY).then(|| Node { unseen_since: Some(since), ..node.clone() })
+}
+
+/// Whether a stored node said goodbye.
+fn has_left(node: &Node, member: Option<&CensusMember>) -> bool {
+    member.is_some_and(|member| member.status == Status::Left && node.epoch <= member.epoch)
+}
+
+/// Whether an entry is kept of a node that said goodbye since: edges would try it for a day.
+pub(super) fn lists_who_left(value: &Value, census: &Census) -> bool {
+    value.nodes.iter().any(|node| has_left(node, census.member(&node.id)))
 }
 
 /// What the higher version says: the stored one may be ahead of what the writer heard.

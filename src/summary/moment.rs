@@ -7,8 +7,9 @@ use crate::id::IdHash;
 /// A value of this age is written anew even when nothing changed, in seconds.
 const REFRESH: u64 = 6 * SLOT;
 
-/// A node that has met nobody leaves a value alone until it has this age, in seconds.
-const LONE_REFRESH: u64 = 7 * SLOT;
+/// A value of this age is late, in seconds: the day's whole budget may be used to write it, whatever its pace. A node
+/// that has met nobody leaves a value alone until then.
+const LATE: u64 = 7 * SLOT;
 
 /// The rules that simulations leave out one at a time, to show what each is good for; a node keeps all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +87,8 @@ impl Situation<'_> {
         let Some(budget) = self.budget else { return Verdict::Write };
         let slot = self.now / SLOT;
         let next_slot = (slot + 1) * SLOT;
-        let allowed = if self.rules.pacing { allowed(budget, slot % 24) } else { budget };
+        let is_paced = self.rules.pacing && (self.lone || !self.is_late());
+        let allowed = if is_paced { allowed(budget, slot % 24) } else { budget };
         let used_up = self.record.attempts_on(self.now / DAY) >= allowed;
         if used_up || (self.rules.tail && in_tail(self.now)) {
             return Verdict::Wait(next_slot);
@@ -101,6 +103,11 @@ impl Situation<'_> {
             return Verdict::Wait(next_slot);
         }
         self.not_before(self.earliest(reason, slot))
+    }
+
+    /// Parts that could not see each other may have used up the day's pace for hours to come.
+    fn is_late(&self) -> bool {
+        self.stored_at.is_some_and(|at| self.now >= at.saturating_add(LATE))
     }
 
     /// Why to write; or until when there is no reason to.
@@ -120,7 +127,7 @@ impl Situation<'_> {
     /// Many that have met nobody see a value grow old at the same moment, so each waits for its own place in a
     /// slot; but the one that wrote it.
     fn lone_refresh(&self, at: u64) -> u64 {
-        let old = at.saturating_add(LONE_REFRESH);
+        let old = at.saturating_add(LATE);
         let place = |slot: u64| slot.saturating_mul(SLOT).saturating_add(lone_stagger(self.id, slot));
         match old / SLOT {
             _ if self.own => old,

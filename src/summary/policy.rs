@@ -309,7 +309,7 @@ impl Policy {
     fn differs(&self, value: &Value, unix: u64) -> bool {
         let mut wanted = value.clone();
         draft::update(&mut wanted, &self.census, unix);
-        !wanted.says_the_same(value)
+        !wanted.says_the_same(value) || draft::lists_who_left(value, &self.census)
     }
 
     /// Fewer than two of the listed nodes are alive, although more could be listed.

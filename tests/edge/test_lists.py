@@ -90,7 +90,7 @@ def test_seeds_are_the_last_resort(launch, make_mesh):
     listed, seed = make_mesh(2), make_mesh(1)
     seed.tell(listed.summary())
     edge = launch(listed.summary(), seeds=[seed[0].url])
-    # A cold edge asks all three who lives.
+    # Who is asked in the same wave as they are may answer first, and gets the first request.
     assert edge.get(echo()).status == 200
     assert served_by(edge, listed, 12) <= set(listed)
     for node in listed:

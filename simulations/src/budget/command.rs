@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use meshnode::time::{Duration, Instant};
 
-use super::figures::Figures;
+use super::ablation::{self, Worst};
 use super::report::{self, Group};
 use super::scenarios::{self, Scenario};
 use super::setting::{Rule, Setting};
@@ -37,6 +37,9 @@ pub struct BudgetArgs {
     /// Leave these rules out.
     #[arg(long, value_delimiter = ',', value_enum)]
     without: Vec<Rule>,
+    /// Leave out each rule in turn, and show the scenario in which that costs most.
+    #[arg(long, conflicts_with_all = ["without", "strict", "trace"])]
+    ablation: bool,
     /// Fail (exit code 17) when a promise is broken.
     #[arg(long)]
     strict: bool,
@@ -59,9 +62,14 @@ impl BudgetArgs {
             return Ok(Ok(()));
         }
         let scenarios = self.chosen()?;
+        if self.ablation {
+            write!(out, "{}", aligned(&self.ablate(&scenarios)))?;
+            return Ok(Ok(()));
+        }
+        self.trace_first(&scenarios)?;
         let mut rows = vec![report::HEADER.map(str::to_owned).to_vec()];
         let mut broken = Vec::new();
-        for group in self.play(&scenarios)? {
+        for group in self.play(&scenarios, &self.without) {
             rows.push(group.row());
             for (setting, figures) in &group.runs {
                 let line = report::replay(group.scenario, setting);
@@ -93,19 +101,42 @@ impl BudgetArgs {
         self.scenario.iter().map(find).collect()
     }
 
-    fn play<'a>(&self, scenarios: &'a [Scenario]) -> io::Result<Vec<Group<'a>>> {
-        let mut planned = Vec::new();
-        for scenario in scenarios {
-            for &staleness in &self.staleness {
-                for seed in self.seed..self.seed.saturating_add(self.seeds) {
-                    let staleness = Duration::from_secs(staleness);
-                    let without = self.without.iter().copied().collect::<BTreeSet<_>>();
-                    planned.push((scenario, Setting { seed, staleness, days: self.days, without }));
-                }
+    /// A line for each rule.
+    fn ablate(&self, scenarios: &[Scenario]) -> Vec<Vec<String>> {
+        let worst = |without: &[Rule]| -> Vec<Worst<'_>> {
+            let groups = self.play(scenarios, without);
+            groups
+                .iter()
+                .map(|group| {
+                    let runs = group.runs.iter().map(|(_, figures)| figures);
+                    Worst::of(group.scenario, group.staleness, runs)
+                })
+                .collect()
+        };
+        let with = worst(&[]);
+        let mut rows = vec![ablation::HEADER.map(str::to_owned).to_vec()];
+        rows.extend(ablation::rules().into_iter().map(|rule| ablation::row(rule, &with, &worst(&[rule]))));
+        rows
+    }
+
+    fn settings(&self, without: &[Rule]) -> Vec<Setting> {
+        let mut settings = Vec::new();
+        for &staleness in &self.staleness {
+            for seed in self.seed..self.seed.saturating_add(self.seeds) {
+                let staleness = Duration::from_secs(staleness);
+                let without = without.iter().copied().collect::<BTreeSet<_>>();
+                settings.push(Setting { seed, staleness, days: self.days, without });
             }
         }
-        self.trace_first(planned.first())?;
-        let played = jobs::run(&planned, self.threads, |(scenario, setting)| judged(scenario, setting));
+        settings
+    }
+
+    fn play<'a>(&self, scenarios: &'a [Scenario], without: &[Rule]) -> Vec<Group<'a>> {
+        let mut planned = Vec::new();
+        for scenario in scenarios {
+            planned.extend(self.settings(without).into_iter().map(|setting| (scenario, setting)));
+        }
+        let played = jobs::run(&planned, self.threads, |(scenario, setting)| scenario.play(setting));
         let mut groups: Vec<Group<'_>> = Vec::new();
         for ((scenario, setting), figures) in planned.into_iter().zip(played) {
             let is_same = |group: &Group<'_>| {
@@ -120,11 +151,15 @@ impl BudgetArgs {
                 }),
             }
         }
-        Ok(groups)
+        groups
     }
 
-    fn trace_first(&self, first: Option<&(&Scenario, Setting)>) -> io::Result<()> {
-        let (Some(path), Some((scenario, setting))) = (&self.trace, first) else { return Ok(()) };
+    fn trace_first(&self, scenarios: &[Scenario]) -> io::Result<()> {
+        let settings = self.settings(&self.without);
+        let (Some(path), Some(scenario), Some(setting)) = (&self.trace, scenarios.first(), settings.first())
+        else {
+            return Ok(());
+        };
         let sink: Box<dyn io::Write> = if path.as_os_str() == "-" {
             Box::new(io::stdout())
         } else {
@@ -133,11 +168,4 @@ impl BudgetArgs {
         play(scenario, setting, Trace::to(sink));
         Ok(())
     }
-}
-
-/// Plays a run and holds it to what its scenario may cost.
-fn judged(scenario: &Scenario, setting: &Setting) -> Figures {
-    let mut figures = play(scenario, setting, Trace::default());
-    figures.check(report::limits(scenario, setting.staleness));
-    figures
 }

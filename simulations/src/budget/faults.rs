@@ -67,7 +67,9 @@ impl World {
         one.left = false;
         one.process =
             Some(Process { policy: Policy::new(config, now), election: Election::new(one.hash, HOLD) });
-        self.up.insert(node);
+        if let Err(at) = self.up.binary_search(&node) {
+            self.up.insert(at, node);
+        }
         if !self.setting.holds(Rule::Warmth) {
             let nothing = WriteRecord::default();
             self.with(node, |process, now| process.policy.handle_record(&nothing, true, now));
@@ -113,7 +115,7 @@ impl World {
         if one.disk != Disk::Kept {
             one.record = None;
         }
-        self.up.remove(&node);
+        self.up.retain(|&other| other != node);
         self.set_deadline(node);
         let nodes = &self.nodes;
         self.crashed.retain(|&one| now.since(nodes[one].down_since) < CRASH_IS_KNOWN);
@@ -207,8 +209,7 @@ impl World {
         let parts = sizes.len();
         self.trace.record(self.now, crate::trace::Who::World, format_args!("{parts} parts"));
         self.spread();
-        let up: Vec<usize> = self.up.iter().copied().collect();
-        for node in up {
+        for node in self.up.clone() {
             self.tell(node, HEALED, Event::Compare);
         }
     }
@@ -228,8 +229,7 @@ impl World {
 
     /// A node has another URL.
     pub(super) fn change_url(&mut self) {
-        let up: Vec<usize> = self.up.iter().copied().collect();
-        if let Some(node) = self.pick(&up) {
+        if let Some(node) = self.pick_up() {
             self.nodes[node].version += 1;
             self.tell_leaders();
         }

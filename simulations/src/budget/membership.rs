@@ -69,7 +69,7 @@ impl World {
 
     /// Something changed that all who may lead must hear of.
     pub(super) fn spread(&mut self) {
-        let mut ranked: Vec<usize> = self.up.iter().copied().collect();
+        let mut ranked = self.up.clone();
         ranked.sort_unstable_by_key(|&node| {
             let one = &self.nodes[node];
             (one.part, one.epoch, one.id)
@@ -180,6 +180,7 @@ impl World {
             zone: ["eu", "us", "ap"][node % 3].to_owned(),
             epoch: one.epoch,
             version: u64::from(one.version),
+            draining: false,
         }
     }
 
@@ -194,18 +195,25 @@ impl World {
         self.tell(node, SESSIONS, Event::Session);
     }
 
+    /// A random member that answers.
+    fn a_peer(&mut self, node: usize) -> Option<usize> {
+        let part = self.nodes[node].part;
+        let answers = |world: &Self, other: usize| {
+            other != node && world.nodes[other].part == part && world.nodes[other].frozen.is_none()
+        };
+        // Most often the first that is drawn will do, which saves a look at all of a large mesh.
+        for _ in 0..3 {
+            if let Some(peer) = self.pick_up().filter(|&peer| answers(self, peer)) {
+                return Some(peer);
+            }
+        }
+        let others: Vec<usize> = self.up.iter().copied().filter(|&other| answers(self, other)).collect();
+        self.pick(&others)
+    }
+
     /// The node asks a random member for its digest; the write records travel with it.
     pub(super) fn compare(&mut self, node: usize) {
-        let others: Vec<usize> = self
-            .up
-            .iter()
-            .copied()
-            .filter(|&other| {
-                let one = &self.nodes[other];
-                other != node && one.part == self.nodes[node].part && one.frozen.is_none()
-            })
-            .collect();
-        let Some(peer) = self.pick(&others) else { return };
+        let Some(peer) = self.a_peer(node) else { return };
         let gossips = self.setting.holds(Rule::Gossip);
         let record_of = |world: &mut Self, node: usize| {
             world.nodes[node].met_anybody = true;

@@ -4,6 +4,7 @@
 //! What the full mesh does within seconds (who lives, who heard what) is drawn here from the delays that it showed, so
 //! that three days of a hundred nodes take a second. See `simulations/README.md`.
 
+mod ablation;
 mod checkers;
 mod command;
 mod edge;
@@ -18,9 +19,8 @@ mod scenarios;
 mod setting;
 mod world;
 
-pub use checkers::{Breach, Limits};
+pub use checkers::Breach;
 pub use command::BudgetArgs;
 pub use figures::Figures;
 pub use scenarios::{Scenario, all};
 pub use setting::{Rule, Setting};
-pub use world::play;

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use meshnode::time::Duration;
 
-use super::Limits;
 use super::figures::Figures;
-use super::scenarios::{Kind, Scenario};
+use super::scenarios::Scenario;
 use super::setting::Setting;
 
 /// The runs of one scenario with one staleness.
@@ -68,16 +67,6 @@ impl Group<'_> {
             count(|figures| figures.limited),
         ]
     }
-}
-
-/// What a scenario may cost, by its kind and whether its rules hold.
-pub(super) const fn limits(scenario: &Scenario, staleness: Duration) -> Limits {
-    let (applied, sent) = match scenario.kind {
-        Kind::Quiet => (8, 8),
-        Kind::Faults => (30, 30),
-        Kind::Partitions => (40, 40),
-    };
-    Limits { applied, sent, staleness, heals: scenario.heals }
 }
 
 /// The command that repeats a run.

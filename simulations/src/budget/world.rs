@@ -98,7 +98,8 @@ pub(super) struct World {
     pub(super) queue: Queue<Planned>,
     pub(super) deadlines: BTreeSet<(Instant, usize)>,
     pub(super) nodes: Vec<Node>,
-    pub(super) up: BTreeSet<usize>,
+    /// Those that are up, in order.
+    pub(super) up: Vec<usize>,
     pub(super) by_hash: BTreeMap<IdHash, usize>,
     pub(super) by_id: BTreeMap<NodeId, usize>,
     pub(super) kv: Kv,
@@ -120,7 +121,7 @@ pub(super) struct World {
 }
 
 /// Plays a scenario to its end.
-pub fn play(scenario: &Scenario, setting: &Setting, trace: Trace) -> Figures {
+pub(super) fn play(scenario: &Scenario, setting: &Setting, trace: Trace) -> Figures {
     let end = Instant::ORIGIN + Duration::from_secs(setting.days * 86_400);
     let mut world = World::new(scenario, setting.clone(), trace);
     (scenario.begin)(&mut world);
@@ -145,7 +146,7 @@ impl World {
             queue: Queue::default(),
             deadlines: BTreeSet::new(),
             nodes: Vec::new(),
-            up: BTreeSet::new(),
+            up: Vec::new(),
             by_hash: BTreeMap::new(),
             by_id: BTreeMap::new(),
             kv,
@@ -270,6 +271,12 @@ impl World {
         }
         let at = self.rng.random_range(0..among.len());
         among.get(at).copied()
+    }
+
+    /// One of the nodes that are up.
+    pub(super) fn pick_up(&mut self) -> Option<usize> {
+        let at = (!self.up.is_empty()).then(|| self.rng.random_range(0..self.up.len()))?;
+        self.up.get(at).copied()
     }
 
     /// Seconds since the start.

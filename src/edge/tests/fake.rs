@@ -63,7 +63,7 @@ impl FakeNode {
     }
 }
 
-fn summary(hosts: impl Iterator<Item = String>) -> String {
+pub(super) fn summary(hosts: impl Iterator<Item = String>) -> String {
     let nodes: Vec<_> = hosts.map(|host| json!({"url": format!("http://{host}")})).collect();
     json!({"cluster": "it", "cluster_id": "a", "term": 1, "nodes": nodes, "services": {"rag": {}}})
         .to_string()

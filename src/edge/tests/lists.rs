@@ -7,9 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::edge::nodes::{Adoption, Book, Node, Roster};
+use crate::edge::nodes::{Adoption, Book, Diallers, Node, Roster};
 use crate::edge::summary::{NodeUrl, Summary};
-use crate::router::proxy::dial::Dialler;
 use crate::time::{Duration, Instant};
 
 fn read(value: &Value) -> Option<Summary> {
@@ -28,14 +27,14 @@ fn summary(cluster_id: &str, term: u64, hosts: &[&str]) -> Summary {
 
 fn book(seeds: &[&str]) -> Book {
     let seeds = seeds.iter().map(|seed| NodeUrl::parse(seed).unwrap()).collect();
-    Book::new(seeds, Dialler::http1().unwrap(), Clock::start())
+    Book::new(seeds, Diallers::new().unwrap(), Clock::start())
 }
 
 /// All nodes in an order in which they would be tried.
 fn order(roster: &Roster, now: Instant, seed: u64) -> Vec<Arc<Node>> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut tried = Vec::new();
-    while let Some(node) = roster.pick(&tried, now, &mut rng) {
+    while let Some(node) = roster.pick(&tried, || now, &mut rng) {
         tried.push(node);
     }
     tried

@@ -1,6 +1,7 @@
 //! The edge: its pure rules, and what it does with nodes on real sockets.
 
 mod fake;
+mod grpc;
 mod lists;
 mod rules;
 mod sockets;

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::gather::{gather, only, space};
 use super::places::Place;
 use super::visit::Visit;
 
@@ -176,15 +177,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_pay(cx))?;
-        let mut filled = bufs.iter().filter(|buf| !buf.is_empty());
-        match (filled.next(), filled.next()) {
-            (Some(only), None) => self.poll_write(cx, only),
-            _ => {
-                let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-                self.visit.set_stuck(polled.is_pending());
-                polled
-            }
+        if let Some(only) = only(bufs) {
+            return self.poll_write(cx, only);
         }
+        // The parser's own answers are one piece.
+        let polled = match gather(bufs, &mut space()) {
+            Some(piece) => Pin::new(&mut self.inner).poll_write(cx, piece),
+            None => Pin::new(&mut self.inner).poll_write_vectored(cx, bufs),
+        };
+        self.visit.set_stuck(polled.is_pending());
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

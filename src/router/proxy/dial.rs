@@ -63,7 +63,7 @@ impl ConnectFailure {
 
 impl Dialler {
     /// Over TLS, it is HTTP/2 if the other side has that.
-    pub(super) fn new() -> Result<Self, rustls::Error> {
+    pub(crate) fn new() -> Result<Self, rustls::Error> {
         let builder = HttpsConnectorBuilder::new().with_tls_config(tls_config()?).https_or_http();
         Ok(Self::from(builder.enable_all_versions().wrap_connector(tcp())))
     }

@@ -128,8 +128,15 @@ impl EdgeSigner {
         let Stamp { ip, t, nonce } = *stamp;
         let claim = Claim { kid, t, n: nonce, ip, sig: "" };
         let tag = hmac::sign(key, message(method, target, headers, host, &claim)?.as_bytes());
-        let mut value = format!("kid={kid},t={t},n={nonce},ip={ip},sig=").into_bytes();
-        value.extend(tag.as_ref().iter().flat_map(|byte| hex(*byte)));
+        let parts = ["kid=", kid, ",t=", t, ",n=", nonce, ",ip=", ip, ",sig="];
+        let length = parts.iter().map(|part| part.len()).sum::<usize>() + 2 * tag.as_ref().len();
+        let mut value = Vec::with_capacity(length);
+        for part in parts {
+            value.extend_from_slice(part.as_bytes());
+        }
+        for byte in tag.as_ref() {
+            value.extend_from_slice(&hex(*byte));
+        }
         HeaderValue::from_maybe_shared(Bytes::from(value)).ok()
     }
 }
@@ -148,7 +155,8 @@ impl fmt::Debug for EdgeSigner {
     }
 }
 
-fn hex(byte: u8) -> [u8; 2] {
+/// A byte in two digits.
+pub(crate) fn hex(byte: u8) -> [u8; 2] {
     let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
     [digit(byte >> 4), digit(byte & 15)]
 }

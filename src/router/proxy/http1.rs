@@ -16,6 +16,7 @@ use hyper::upgrade::Upgraded;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::body::{BoxError, ProxyBody};
+use super::gather::Gathering;
 
 /// A body that is longer than this, or of unknown length, is sent by a task beside the answer: a service may answer
 /// while it still reads, and its reader may be slow.
@@ -73,7 +74,7 @@ impl Http1 {
     where
         T: Read + Write + Unpin + Send + 'static,
     {
-        let (sender, connection) = handshake(io).await?;
+        let (sender, connection) = handshake(Gathering(io)).await?;
         let driver = Driver::User(Box::pin(connection.with_upgrades()));
         Ok(Self { sender, driver, reused: false })
     }

@@ -15,6 +15,7 @@ pub(crate) mod entry;
 mod exit;
 mod frames;
 pub(crate) mod front;
+mod gather;
 pub(crate) mod headers;
 pub(crate) mod http1;
 mod inbound;
@@ -29,7 +30,7 @@ mod search;
 pub(crate) mod serve;
 mod slots;
 pub(crate) mod socket;
-mod stream;
+pub(crate) mod stream;
 pub(crate) mod target;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -16,13 +16,13 @@ use super::body::{BoxError, ProxyBody};
 
 /// A request whose head is on its way, and whose body is not.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(crate) struct Opened {
     response: ResponseFuture,
     send: SendStream<Bytes>,
 }
 
 /// Sends the head of a request; `has_body` tells whether a body follows.
-pub(super) fn open(
+pub(crate) fn open(
     sender: &mut SendRequest<Bytes>,
     head: Request<()>,
     has_body: bool,
@@ -45,7 +45,7 @@ impl Opened {
     }
 
     /// Sends the body beside waiting for the answer. Dropping the future, or the answer's body, resets the stream.
-    pub(super) async fn exchange(self, body: Option<ProxyBody>) -> Result<Response<ProxyBody>, h2::Error> {
+    pub(crate) async fn exchange(self, body: Option<ProxyBody>) -> Result<Response<ProxyBody>, h2::Error> {
         let Self { response, mut send } = self;
         let upload = body.map(|body| {
             AbortOnDrop(tokio::spawn(async move {
@@ -70,7 +70,7 @@ impl Drop for AbortOnDrop {
 }
 
 /// Whether the other side said that it did not look at the request at all.
-pub(super) fn surely_unseen(error: &h2::Error) -> bool {
+pub(crate) fn surely_unseen(error: &h2::Error) -> bool {
     let refused = error.reason() == Some(Reason::REFUSED_STREAM);
     let beyond_goaway = error.is_go_away() && error.reason() == Some(Reason::NO_ERROR);
     error.is_remote() && (refused || beyond_goaway)

@@ -1,8 +1,10 @@
-//! The budget holds: many policies over a day, with crashes, lost disks and a store that answers late.
+//! The arithmetic of the budget, and what a late value may use of it. How it holds over days is simulated: `meshsim budget`.
 
 use super::super::budget::{allowed, in_tail};
-use super::world::{CALM, DAY, Disk, Faults, World};
 use super::*;
+use crate::wire::link::Attempts;
+
+const DAY: u64 = MIDNIGHT / (24 * HOUR);
 
 #[test]
 fn the_pacing_leaves_something_for_every_hour_and_ends_below_the_budget() {
@@ -15,53 +17,24 @@ fn the_pacing_leaves_something_for_every_hour_and_ends_below_the_budget() {
     assert_eq!([0, 3_539, 3_540, 3_599].map(in_tail), [false, false, true, true]);
 }
 
-/// At most `most` attempts a day, and the value is never older than 8 hours.
-fn check(faults: Faults, most: u32) {
-    for (seed, staleness) in [(0, 180), (1, 60)] {
-        let world = World::run(faults, staleness, seed, 1);
-        let worst = world.sent.values().copied().max().unwrap_or(0);
-        assert!(worst <= most, "{worst} attempts a day: S = {staleness}, seed = {seed}, {faults:?}");
-        assert!(worst >= 4, "only {worst} attempts a day: S = {staleness}, seed = {seed}, {faults:?}");
-        assert!(world.oldest <= 8 * HOUR, "{} s old: S = {staleness}, {faults:?}", world.oldest);
-    }
+/// When a leader writes that hears, an hour after its first write, of so many attempts of others on this day.
+fn writes_with(attempts: u32) -> Vec<u64> {
+    let mut bench = Bench::leading(paced(), census(3));
+    bench.run_to(HOUR);
+    let told = Attempts { day: DAY, writer: 77, count: attempts };
+    let record = WriteRecord { day: DAY, attempts: vec![told], ..WriteRecord::default() };
+    bench.policy.handle_record(&record, true, bench.now);
+    bench.drain();
+    bench.set_census(census(2));
+    bench.run_to(24 * HOUR - 1);
+    bench.write_times()
 }
 
 #[test]
-fn a_quiet_mesh_writes_seldom() {
-    check(Faults { churn: 100 * DAY, ..CALM }, 5);
-}
-
-#[test]
-fn constant_change_takes_a_write_an_hour() {
-    check(CALM, 25);
-}
-
-#[test]
-fn crash_loops_stay_within_the_budget() {
-    let loops = [(1, Disk::Kept), (1, Disk::Wiped), (1, Disk::Replaced), (3, Disk::Wiped), (10, Disk::Kept)];
-    for (nodes, disk) in loops {
-        check(Faults { nodes, disk, kill_after_write: true, ..CALM }, 30);
-    }
-}
-
-#[test]
-fn killing_the_leader_again_and_again_stays_within_the_budget() {
-    for disk in [Disk::Kept, Disk::Wiped, Disk::Replaced] {
-        check(Faults { disk, kill_every: Some(120), ..CALM }, 30);
-    }
-}
-
-#[test]
-fn lost_writes_and_answers_stay_within_the_budget() {
-    check(Faults { loss: 0.4, ..CALM }, 30);
-}
-
-#[test]
-fn a_hundred_lone_starters_stay_within_the_budget() {
-    let faults = Faults { nodes: 100, churn: HOUR, apart: DAY, ..CALM };
-    for seed in 0..2 {
-        let world = World::run(faults, 180, seed, 1);
-        let worst = world.sent.values().copied().max().unwrap_or(0);
-        assert!((1..=30).contains(&worst), "{worst} attempts a day");
-    }
+fn a_value_of_seven_hours_may_use_up_the_budget_whatever_its_pace() {
+    let times = writes_with(27);
+    let (first, late) = (times[0], times[1]);
+    assert!((7..8).contains(&((late - first) / HOUR)), "{times:?}");
+    assert_eq!(times.len(), 3, "28 of 30 were used up, and the pace ends there: {times:?}");
+    assert_eq!(writes_with(29).len(), 1, "the budget itself is never exceeded");
 }

@@ -3,8 +3,8 @@
 mod budget;
 mod moments;
 mod records;
+mod sizes;
 mod values;
-mod world;
 
 use super::*;
 use crate::id::{NodeId, ServiceName};

@@ -69,6 +69,20 @@ fn entries_that_left_go_at_once_unless_they_came_back_since() {
 }
 
 #[test]
+fn who_says_goodbye_after_it_was_held_dead_is_taken_off_the_list() {
+    let mut mesh = census(3);
+    let mut bench = Bench::leading(config(), mesh.clone());
+    for (at, status) in [(10, Status::Dead), (20, Status::Left)] {
+        mesh.members[1].status = status;
+        bench.run_to(at);
+        bench.set_census(mesh.clone());
+    }
+    assert_eq!(bench.write_times(), [0, 10, 20]);
+    assert_eq!(listed(&bench.writes[1].1), [(node(0), true), (node(2), true), (node(1), false)]);
+    assert_eq!(listed(&bench.writes[2].1), [(node(0), true), (node(2), true)]);
+}
+
+#[test]
 fn the_higher_version_of_an_entry_wins() {
     let mut value = stored(census(2));
     value.nodes[0].version = 9;

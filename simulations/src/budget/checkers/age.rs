@@ -12,6 +12,7 @@ const MAX_AGE: Duration = Duration::from_secs(8 * 3_600);
 #[derive(Debug, Default)]
 pub(super) struct Age {
     able_since: Instant,
+    stored_at: Instant,
     oldest: Duration,
 }
 
@@ -20,7 +21,9 @@ impl Age {
         if !look.could_write {
             self.able_since = at;
         }
-        let since = look.stored_at.unwrap_or(Instant::ORIGIN).max(self.able_since);
+        // A value that somebody deleted was the last one none the less.
+        self.stored_at = self.stored_at.max(look.stored_at.unwrap_or(Instant::ORIGIN));
+        let since = self.stored_at.max(self.able_since);
         self.oldest = self.oldest.max(at.since(since));
     }
 

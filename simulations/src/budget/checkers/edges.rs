@@ -32,10 +32,11 @@ impl Spell {
 
 impl Edges {
     pub(super) fn look(&mut self, at: Instant, look: Look) {
-        // A new value that does not help begins a new wait for the next one.
+        // With a new value a new wait begins: until it can be read, or, when it does not help, for the next one.
         if look.stored_at != self.stored_at {
             self.stored_at = look.stored_at;
             self.nobody_listed.since = None;
+            self.not_readable.since = None;
         }
         self.nobody_listed.see(at, look.any_serves && !look.stored_helps);
         self.not_readable.see(at, look.any_serves && look.stored_helps && !look.read_helps);

@@ -6,12 +6,15 @@ mod edges;
 mod size;
 mod writes;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use meshnode::time::{Duration, Instant};
 
 pub(super) use writes::BUDGET;
-pub use writes::Limits;
+pub(super) use writes::Limits;
 
 use super::edge::Look;
 use super::figures::Figures;
@@ -79,7 +82,7 @@ impl Checkers {
 
 impl Figures {
     /// What was promised and not kept, with these limits.
-    pub fn check(&mut self, limits: Limits) {
+    pub(super) fn check(&mut self, limits: Limits) {
         let broken = [
             writes::check(self, limits),
             age::check(self.oldest),

@@ -10,15 +10,15 @@ pub(in crate::budget) const BUDGET: u32 = 30;
 
 /// What a run may use up.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(in crate::budget) struct Limits {
     /// Writes a day that are stored.
-    pub applied: u32,
+    pub(in crate::budget) applied: u32,
     /// Writes a day that reach the store.
-    pub sent: u32,
+    pub(in crate::budget) sent: u32,
     /// How old the store's answers may be.
-    pub staleness: Duration,
+    pub(in crate::budget) staleness: Duration,
     /// In the end all nodes are one mesh again.
-    pub heals: bool,
+    pub(in crate::budget) heals: bool,
 }
 
 /// Whether a day had too many.

@@ -5,10 +5,15 @@ mod network;
 mod nodes;
 mod store;
 
+use meshnode::time::Duration;
 use rand::RngExt as _;
 
+use super::checkers::Limits;
+use super::figures::Figures;
 use super::node::Disk;
-use super::world::World;
+use super::setting::Setting;
+use super::world::{self, Odds, World};
+use crate::trace::Trace;
 
 /// What a scenario does to the mesh, and so what it may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +38,24 @@ pub struct Scenario {
     /// In the end all nodes are one mesh again.
     pub heals: bool,
     pub(super) begin: fn(&mut World),
+}
+
+impl Scenario {
+    /// Plays it, and holds what happened to what it may cost.
+    pub fn play(&self, setting: &Setting) -> Figures {
+        let mut figures = world::play(self, setting, Trace::default());
+        figures.check(self.limits(setting.staleness));
+        figures
+    }
+
+    const fn limits(&self, staleness: Duration) -> Limits {
+        let (applied, sent) = match self.kind {
+            Kind::Quiet => (8, 8),
+            Kind::Faults => (30, 30),
+            Kind::Partitions => (40, 40),
+        };
+        Limits { applied, sent, staleness, heals: self.heals }
+    }
 }
 
 /// All scenarios.
@@ -62,7 +85,7 @@ fn again(world: &mut World, every: (u64, u64), deed: fn(&mut World)) {
 /// Ends what fails by chance when the faults end.
 fn end_odds(world: &mut World) {
     let end = world.setting.faults_end() * 1_000;
-    world.after((end, end), |world| world.odds = super::world::Odds::default());
+    world.after((end, end), |world| world.odds = Odds::default());
 }
 
 /// A mesh of so many nodes, whose services change every minute or so.

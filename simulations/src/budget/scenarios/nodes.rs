@@ -88,8 +88,7 @@ fn solo(world: &mut World, disk: Disk) {
 }
 
 fn replace(world: &mut World) {
-    let up: Vec<usize> = world.up.iter().copied().collect();
-    if let Some(node) = world.pick(&up) {
+    if let Some(node) = world.pick_up() {
         world.bounce(node, (20_000, 90_000));
     }
 }
@@ -147,8 +146,7 @@ pub(super) fn ruin(world: &mut World) {
     world.odds.loss = 0.1;
     world.odds.limited = 0.05;
     again(world, (0, HOUR), |world| {
-        let up: Vec<usize> = world.up.iter().copied().collect();
-        if let Some(node) = world.pick(&up) {
+        if let Some(node) = world.pick_up() {
             world.freeze(node, (1_000, 1_200_000));
         }
     });
