@@ -88,6 +88,7 @@ bench-budget: ## The budget's figures: 20 seeds of three days, 90 days, a staler
 	$(BUDGET) --seeds 20 --staleness 0,90,180 --full-mesh 3,10 --strict
 	$(BUDGET) --seeds 2 --days 90 --staleness 180 --scenario quiet1,quiet3,quiet10,quiet100,churny3,churny10,churny100 --strict
 	$(BUDGET) --seeds 20 --staleness 600
+	$(BUDGET) --seeds 20 --staleness 600 --declared 600
 	$(BUDGET) --seeds 4 --staleness 180 --ablation
 
 MEASURE = target/release/meshsim measure

@@ -10,7 +10,8 @@ use meshsim::budget::{Figures, Rule, Setting, all};
 fn played(name: &str, seed: u64, without: &[Rule]) -> Figures {
     let scenario = all().into_iter().find(|scenario| scenario.name == name).unwrap();
     let without: BTreeSet<Rule> = without.iter().copied().collect();
-    scenario.play(&Setting { seed, staleness: Duration::from_secs(180), days: 1, without })
+    let staleness = Duration::from_secs(180);
+    scenario.play(&Setting { seed, staleness, declared: staleness, days: 1, without })
 }
 
 fn broken(figures: &Figures) -> Vec<&str> {

@@ -61,7 +61,7 @@ impl<'a> Worst<'a> {
     fn harm(&self, with: &Self) -> (usize, u32, u64) {
         let broken = self.broken.iter().filter(|promise| !with.broken.contains(promise)).count();
         let more = (self.applied.saturating_sub(with.applied)).max(self.sent.saturating_sub(with.sent));
-        let longer = self.blind.saturating_sub(with.blind).as_secs() / 1_800;
+        let longer = self.blind.saturating_sub(with.blind).as_secs() / 120;
         (broken, if more < CHANCE { 0 } else { more }, longer)
     }
 }
@@ -75,6 +75,7 @@ pub(super) fn row(rule: Rule, with: &[Worst<'_>], without: &[Worst<'_>]) -> Vec<
     };
     let both = |with: String, without: String| format!("{with} -> {without}");
     let hours = |time: Duration| format!("{:.1} h", time.as_secs_f64() / 3_600.0);
+    let minutes = |time: Duration| format!("{} m", time.as_secs() / 60);
     vec![
         rule.name(),
         without.scenario.name.to_owned(),
@@ -82,7 +83,7 @@ pub(super) fn row(rule: Rule, with: &[Worst<'_>], without: &[Worst<'_>]) -> Vec<
         both(with.applied.to_string(), without.applied.to_string()),
         both(with.sent.to_string(), without.sent.to_string()),
         both(hours(with.age), hours(without.age)),
-        both(hours(with.blind), hours(without.blind)),
+        both(minutes(with.blind), minutes(without.blind)),
         both(with.lost.to_string(), without.lost.to_string()),
         without.broken.join(", "),
     ]

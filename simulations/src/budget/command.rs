@@ -35,6 +35,9 @@ pub struct BudgetArgs {
     /// How old answers of the store may be, in seconds; several with commas.
     #[arg(long, value_delimiter = ',', default_value = "0,90,180")]
     staleness: Vec<u64>,
+    /// How old the nodes take answers to be at most (their `--store-staleness`), in seconds.
+    #[arg(long, default_value_t = 180)]
+    declared: u64,
     /// Leave these rules out.
     #[arg(long, value_delimiter = ',', value_enum)]
     without: Vec<Rule>,
@@ -110,6 +113,7 @@ impl BudgetArgs {
             .map(|staleness| Setting {
                 seed: self.seed,
                 staleness: Duration::from_secs(*staleness),
+                declared: Duration::from_secs(*staleness),
                 days: 2,
                 without: BTreeSet::new(),
             })
@@ -158,7 +162,8 @@ impl BudgetArgs {
             for seed in self.seed..self.seed.saturating_add(self.seeds) {
                 let staleness = Duration::from_secs(staleness);
                 let without = without.iter().copied().collect::<BTreeSet<_>>();
-                settings.push(Setting { seed, staleness, days: self.days, without });
+                let declared = Duration::from_secs(self.declared);
+                settings.push(Setting { seed, staleness, declared, days: self.days, without });
             }
         }
         settings

@@ -84,7 +84,7 @@ impl World {
             id: self.nodes[node].id,
             cluster: "prod".to_owned(),
             cluster_id: self.cluster_id(node),
-            staleness: self.setting.staleness,
+            staleness: self.setting.declared,
             paced: true,
             alone_ok: self.is_single || !self.setting.holds(Rule::Lone),
             record: self.nodes[node].record.clone(),

@@ -72,10 +72,11 @@ impl Group<'_> {
 /// The command that repeats a run.
 pub(super) fn replay(scenario: &Scenario, setting: &Setting) -> String {
     let mut line = format!(
-        "meshsim budget --scenario {} --seed {} --seeds 1 --staleness {} --days {}",
+        "meshsim budget --scenario {} --seed {} --seeds 1 --staleness {} --declared {} --days {}",
         scenario.name,
         setting.seed,
         setting.staleness.as_secs(),
+        setting.declared.as_secs(),
         setting.days
     );
     let without: BTreeSet<String> = setting.without.iter().map(super::setting::Rule::name).collect();

@@ -13,6 +13,8 @@ pub struct Setting {
     pub seed: u64,
     /// How old an answer of the store may be.
     pub staleness: Duration,
+    /// How old the nodes take it to be at most.
+    pub declared: Duration,
     /// Virtual days; faults end a day before.
     pub days: u64,
     /// The rules that do not hold.

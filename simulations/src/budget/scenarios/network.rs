@@ -19,6 +19,14 @@ pub(super) const ALL: &[Scenario] = &[
     }),
     parts("two-parts-of-3", "the same with 3 nodes", |w| split(w, 3, 2)),
     parts("three-parts", "10 nodes in three parts", |w| split(w, 10, 3)),
+    parts(
+        "part-dies",
+        "10 nodes in two parts; the part that wrote last dies for an hour, again and again",
+        |w| {
+            churny(w, 10, Disk::Kept);
+            part_dies(w);
+        },
+    ),
     parts("chaos-parts", "all that chaos has, in two or three parts", |w| {
         let count = one_of(w, [3, 10]);
         churny(w, count, Disk::Kept);
@@ -88,6 +96,30 @@ fn cut(world: &mut World, parts: usize, lasts: (u64, u64), gap: (u64, u64)) {
     if world.seconds() == 0 {
         world.after((end, end), |world| world.split(1));
     }
+}
+
+/// Nodes fall into two parts, of which one dies as soon as it has written, and comes back when all is one again.
+fn part_dies(world: &mut World) {
+    world.after((HOUR, 2 * HOUR), |world| {
+        if is_over(world) {
+            return;
+        }
+        world.split(2);
+        world.after((2 * HOUR, 4 * HOUR), |world| {
+            let writer =
+                world.kv.current(world.now).and_then(|stored| world.by_id.get(&stored.value.by).copied());
+            let Some(part) = writer.map(|writer| world.nodes[writer].part) else { return };
+            let dying: Vec<usize> =
+                world.up.iter().copied().filter(|&node| world.nodes[node].part == part).collect();
+            for node in dying {
+                world.bounce(node, (HOUR, HOUR));
+            }
+            world.after((HOUR, HOUR), |world| {
+                world.split(1);
+                part_dies(world);
+            });
+        });
+    });
 }
 
 fn lone(world: &mut World, heals: u64) {

@@ -26,6 +26,14 @@ pub(super) const ALL: &[Scenario] = &[
     faults("solo-disk", "one node in a crash loop; its disk is kept", |w| solo(w, Disk::Kept)),
     faults("solo-wiped", "the same; only the identity is kept", |w| solo(w, Disk::Wiped)),
     faults("solo-new", "the same; another node takes its place", |w| solo(w, Disk::Replaced)),
+    faults("solo-lost", "one node in a crash loop; half of its writes or their answers are lost", |w| {
+        solo(w, Disk::Kept);
+        w.odds.loss = 0.5;
+    }),
+    faults("solo-deleted", "one node in a crash loop; somebody deletes the value about twice an hour", |w| {
+        solo(w, Disk::Kept);
+        again(w, (HOUR / 4, HOUR * 3 / 4), |w| w.kv.delete(w.now));
+    }),
     faults("rolling", "6 nodes; one after the other crashes and is replaced", |w| {
         churny(w, 6, Disk::Replaced);
         again(w, (600_000, 5_400_000), replace);
