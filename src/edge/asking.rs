@@ -85,16 +85,31 @@ impl Edge {
         }
     }
 
-    /// Whether a node answers for itself; that it drains is an answer too.
+    /// Whether a node answers for itself; that it drains is an answer too. Many requests that wait for one node ask once.
     pub(super) async fn is_there(&self, node: &Arc<Node>) -> bool {
+        let wondered = self.clock.now();
+        let mut word = node.word.lock().await;
+        if node.is_heard(self.clock.now()) {
+            return true;
+        }
+        if let Some((at, is_there)) = *word
+            && at >= wondered
+        {
+            return is_there;
+        }
         let answer = timeout(HEALTH_WITHIN, self.get(node, "/health", false)).await;
         let status = answer.ok().flatten().map(|answer| answer.status());
-        matches!(status, Some(StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE))
+        let is_there = matches!(status, Some(StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE));
+        if is_there {
+            node.heard(self.clock.now());
+        }
+        *word = Some((self.clock.now(), is_there));
+        is_there
     }
 
     /// One GET. That a kept connection was closed by its node says nothing of the node.
     async fn get(&self, node: &Arc<Node>, path: &str, signed: bool) -> Option<Response<ProxyBody>> {
-        let mut connected = node.connections.connect().await;
+        let mut connected = node.connections.connect_apart().await;
         loop {
             let mut connection = http1(node, connected).ok()?;
             match connection.exchange(self.question(node, path, signed)?).await {

@@ -83,8 +83,9 @@ impl Directory {
 
     /// A node answered for itself.
     pub(super) fn answered(&self, node: &Node) {
-        node.answered();
-        self.answered.store(self.clock.now().as_nanos(), Ordering::Relaxed);
+        let now = self.clock.now();
+        node.answered(now);
+        self.answered.store(now.as_nanos(), Ordering::Relaxed);
     }
 
     /// A node failed.

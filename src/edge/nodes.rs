@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::HeaderValue;
 use http::uri::Scheme;
 use rand::{Rng, RngExt};
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::summary::{NodeUrl, Summary};
 use crate::clock::Clock;
@@ -23,6 +24,12 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// How long a connection to a node is kept unused: less than nodes keep it.
 const IDLE_FOR: Duration = Duration::from_secs(20);
 
+/// Connections to a node that are dialled at the same time. Nodes may be far away, and who waits for a turn counts as late.
+const DIALS: usize = 256;
+
+/// A node that answered within this time is there.
+const HEARD: Duration = Duration::from_secs(1);
+
 /// A node that an edge knows.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -34,6 +41,10 @@ pub(super) struct Node {
     pub(super) streams: Arc<Connections>,
     /// Until when it is tried last, in nanoseconds since the clock's origin.
     penalised: AtomicU64,
+    /// When it answered last, in nanoseconds since the clock's origin; 0 is never.
+    heard: AtomicU64,
+    /// What came of the last question whether it is there, and when.
+    pub(super) word: AsyncMutex<Option<(Instant, bool)>>,
 }
 
 impl Node {
@@ -43,10 +54,22 @@ impl Node {
     }
 
     /// It answered for itself.
-    pub(super) fn answered(&self) {
+    pub(super) fn answered(&self, now: Instant) {
+        self.heard(now);
         if self.penalised.load(Ordering::Relaxed) != 0 {
             self.penalised.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// It said something, be it good or bad.
+    pub(super) fn heard(&self, now: Instant) {
+        self.heard.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Whether it said anything of late.
+    pub(super) fn is_heard(&self, now: Instant) -> bool {
+        let at = self.heard.load(Ordering::Relaxed);
+        at != 0 && now.since(Instant::from_nanos(at)) < HEARD
     }
 
     /// Most never failed, and need no look at the clock.
@@ -223,12 +246,21 @@ impl Book {
             h2c: false,
             connect_within: CONNECT_WITHIN,
             idle_for: IDLE_FOR,
+            dials: DIALS,
         };
         let is_clear = url.origin.scheme() == Some(&Scheme::HTTP);
         let any = Settings { h2c: is_clear, ..http1.clone() };
         let host = HeaderValue::from_str(&url.authority).ok()?;
         let connections = Connections::new(http1, self.diallers.http1.clone(), self.clock);
         let streams = Connections::new(any, self.diallers.any.clone(), self.clock);
-        Some(Arc::new(Node { url, host, connections, streams, penalised: AtomicU64::new(0) }))
+        Some(Arc::new(Node {
+            url,
+            host,
+            connections,
+            streams,
+            penalised: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
+            word: AsyncMutex::default(),
+        }))
     }
 }

@@ -17,6 +17,9 @@ use crate::router::proxy::tests::harness::backend;
 
 pub(super) const SECRET: &str = "k:MDEyMzQ1Njc4OWFiY2RlZg==";
 
+/// How long it thinks about paths with `/slow/`.
+pub(super) const SLOW: std::time::Duration = std::time::Duration::from_millis(1300);
+
 /// A fake node, and what it was asked for.
 #[derive(Clone)]
 pub(super) struct FakeNode {
@@ -41,6 +44,9 @@ impl FakeNode {
                 }
                 let line = format!("{} {}", request.method(), request.uri());
                 seen.lock().unwrap().push(line.clone());
+                if path.contains("/slow/") {
+                    tokio::time::sleep(SLOW).await;
+                }
                 let body = match path.as_str() {
                     "/.mesh/summary" => summary(others.iter().map(ToString::to_string).chain([host])),
                     _ => {

@@ -74,6 +74,18 @@ async fn many_silent_entries_do_not_hold_up_a_cold_start() {
 }
 
 #[tokio::test]
+async fn many_requests_that_wait_for_one_node_ask_it_once_whether_it_is_there() {
+    let node = FakeNode::start(&[]).await;
+    let serving = edge(&[node.addr]).await;
+    let asked = (0..60).map(|_| ask(serving.addr, "POST /api/service/rag/slow/", "", "x"));
+    for answer in futures_util::future::join_all(asked).await {
+        assert_eq!(status(&answer), 200, "{answer}");
+    }
+    let questions = node.count("GET /health");
+    assert!((1..=3).contains(&questions), "{questions} questions");
+}
+
+#[tokio::test]
 async fn while_it_drains_its_health_says_so_and_requests_finish() {
     let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let serving = edge(&[slow.local_addr().unwrap()]).await;

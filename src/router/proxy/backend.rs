@@ -16,6 +16,9 @@ use crate::time::Duration;
 /// is this side that gives up first.
 const IDLE_FOR: Duration = Duration::from_secs(3);
 
+/// Connections that are dialled at the same time: the backlog of many servers is short.
+const DIALS: usize = 32;
+
 /// The longest that a request waits for a place; short enough to be told in time to try elsewhere.
 const QUEUES_FOR: Duration = Duration::from_millis(500);
 
@@ -48,6 +51,7 @@ impl Backend {
             h2c: config.protocol == Protocol::H2c,
             connect_within: config.timeouts.connect,
             idle_for: IDLE_FOR,
+            dials: DIALS,
         };
         Arc::new(Self {
             own_host: (config.host == HostPolicy::Backend).then(|| authority.parse().ok()).flatten(),

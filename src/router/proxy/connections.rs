@@ -17,9 +17,6 @@ use crate::time::{Duration, Instant};
 /// Unused connections kept for one origin.
 const IDLE_MAX: usize = 256;
 
-/// Connections that are dialled at the same time.
-const DIALS: usize = 32;
-
 /// How long a connection may need to become reusable after an answer ended.
 const SETTLES_WITHIN: Duration = Duration::from_millis(250);
 
@@ -45,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) connect_within: Duration,
     /// How long a connection stays unused before it is closed.
     pub(crate) idle_for: Duration,
+    /// Connections that are dialled at the same time; with `h2c` it is one, which all share.
+    pub(crate) dials: usize,
 }
 
 /// Connections between two requests.
@@ -64,7 +63,7 @@ struct Idle {
 impl Connections {
     /// None yet.
     pub(crate) fn new(settings: Settings, dialler: Dialler, clock: Clock) -> Arc<Self> {
-        let dials = Semaphore::new(if settings.h2c { 1 } else { DIALS });
+        let dials = Semaphore::new(if settings.h2c { 1 } else { settings.dials });
         Arc::new(Self { settings, dialler, clock, kept: Mutex::default(), dials })
     }
 
@@ -97,6 +96,14 @@ impl Connections {
             }
         };
         within(self.settings.connect_within, dialled).await
+    }
+
+    /// The same over HTTP/1.1 for what must not wait for its turn behind a burst.
+    pub(crate) async fn connect_apart(&self) -> Result<Connection, ConnectFailure> {
+        match self.take_idle() {
+            Some(connection) => Ok(Connection::Http1(connection)),
+            None => self.connect_anew().await,
+        }
     }
 
     /// A new connection.
