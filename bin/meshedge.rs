@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 use meshnode::cli::logging;
@@ -36,7 +37,10 @@ fn run(args: Args) -> anyhow::Result<()> {
     let token = std::env::var("CLOUDFLARE_API_TOKEN").ok().filter(|token| !token.is_empty());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     // A task runs on the threads that serve; here, every signal would have to wake this thread.
-    runtime.block_on(async { Ok(tokio::spawn(edge::run(args, token, print)).await??) })
+    let ended = runtime.block_on(async { Ok(tokio::spawn(edge::run(args, token, print)).await??) });
+    // A thread that waits for a silent disk is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
 }
 
 fn print(ready: &Ready) {

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use meshnode::cli::{self, Cli};
@@ -23,5 +24,8 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(cli.command.run(&mut std::io::stdout()))
+    let ended = runtime.block_on(cli.command.run(&mut std::io::stdout()));
+    // A thread that waits for a silent disk is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
 }

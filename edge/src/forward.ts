@@ -43,7 +43,10 @@ export async function forward(visit: Visit, request: Request, url: URL, service:
       if (judged === "final") return counted(held, visit);
     } else giveUp(outcome);
     if (lost) {
-      if (!isRepeatable) return counted(failure(...lost), visit);
+      if (!isRepeatable) {
+        giveUp(held);
+        return counted(failure(...lost), visit);
+      }
       mayBeStarted = true;
       visit.isWary ||= judged === "silent";
     }

@@ -184,3 +184,31 @@ test("after a silent node it looks around, rather than wait for the next one", a
   assert.equal(await response.text(), "https://n7.example");
   assert.ok(world.elapsed - before <= 2_000 + 350, `${world.elapsed - before} ms`);
 });
+
+test("where no more than six connections may wait for an answer, a live node is still found in time", async () => {
+  const world = new FakeWorld(many(32));
+  for (const node of world.nodes.values()) node.die("silent");
+  const one = world.node("n17");
+  one.answer = () => one.ok();
+  one.summary = () => ({ after: 100, give: Response.json(world.live) });
+  let places = 6;
+  const queue: (() => void)[] = [];
+  const { fetch } = world;
+  world.fetch = async (url, init) => {
+    if (places === 0) {
+      await new Promise<void>((resolve) => {
+        queue.push(resolve);
+        init.signal?.addEventListener("abort", () => resolve());
+      });
+      init.signal?.throwIfAborted();
+    }
+    places -= 1;
+    return fetch.call(world, url, init).finally(() => {
+      places += 1;
+      queue.shift()?.();
+    });
+  };
+  const response = await world.request(GET);
+  assert.equal(await response.text(), one.url);
+  assert.ok(world.elapsed < 4_000, `${world.elapsed} ms`);
+});

@@ -158,6 +158,18 @@ test("x-mesh-retry from every node: the last answer passes, and no node is held 
   assert.equal(world.reads.length, 1, "the store is not read again");
 });
 
+test("a refusal that is held back is closed when the next try of a POST is lost", async () => {
+  const world = await warm(["a", "b"]);
+  const met = first(world, (node) => node.watched(503, { "x-mesh-error": "draining", "x-mesh-retry": "1" }));
+  for (const node of world.nodes.values()) {
+    const refuse = node.answer;
+    node.answer = (got) => (met.node ? "lost" : refuse(got));
+  }
+  const response = await world.request("/api/service/rag/", SHORT);
+  assert.deepEqual([response.status, reason(response), tries(response)], [502, "broken", "2"]);
+  assert.equal(met.node?.closed, 1);
+});
+
 test("after a lost try, a refusal does not say that nothing was started", async () => {
   const world = await warm(["a", "b"]);
   let count = 0;

@@ -10,10 +10,10 @@ use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
 use super::Edge;
+use super::attempt::http1;
 use super::nodes::Node;
 use super::rule::Mishap;
 use crate::router::proxy::body::{ProxyBody, empty};
-use crate::router::proxy::dial::Connection;
 use crate::router::proxy::headers;
 use crate::router::proxy::http1::AnswerBody;
 use crate::time::Duration;
@@ -96,7 +96,7 @@ impl Edge {
     async fn get(&self, node: &Arc<Node>, path: &str, signed: bool) -> Option<Response<ProxyBody>> {
         let mut connected = node.connections.connect().await;
         loop {
-            let Connection::Http1(mut connection) = connected.ok()? else { return None };
+            let mut connection = http1(node, connected).ok()?;
             match connection.exchange(self.question(node, path, signed)?).await {
                 Ok(answer) => {
                     let connections = node.connections.clone();

@@ -198,7 +198,8 @@ fn connected(node: &Node, connected: Result<Connection, ConnectFailure>) -> Resu
     })
 }
 
-fn http1(node: &Node, result: Result<Connection, ConnectFailure>) -> Result<Http1, NoAnswer> {
+/// A connection of HTTP/1.1; the log says why there is none.
+pub(super) fn http1(node: &Node, result: Result<Connection, ConnectFailure>) -> Result<Http1, NoAnswer> {
     match connected(node, result)? {
         Connection::Http1(connection) => Ok(connection),
         Connection::Http2(_) => Err(UNREACHED),

@@ -60,6 +60,15 @@ def test_a_connection_that_breaks_before_the_answer_is_no_answer(standing, metho
     assert standing.mesh.deliveries(target) == 2
 
 
+def test_what_every_node_may_have_started_is_not_called_unstarted(standing):
+    for node in standing.mesh:
+        node.service = services.lost
+    answer = standing.edge.get(echo())
+    own_error(answer, 503, "no_node")
+    assert answer.header("x-mesh-retry") is None
+    assert (answer.tries, answer.header("retry-after")) == (4, "5")
+
+
 @pytest.mark.parametrize("fault", [services.lost, services.lost_at_once])
 @pytest.mark.parametrize("method", OTHERS)
 def test_a_post_whose_connection_broke_is_not_sent_twice(standing, method, fault):

@@ -164,6 +164,7 @@ def test_a_live_answer_that_is_not_of_this_cluster_is_not_adopted(launch, mesh, 
     known = mesh.summary(mesh.nodes[:2])
     mesh.tell(known)
     mesh[0].summary = wrong if isinstance(wrong, bytes) else {**mesh.summary(), **wrong}
+    mesh[1].pause = 0.2
     edge = launch(known)
     assert served_by(edge, mesh, 12) <= {mesh[0], mesh[1]}
     mesh[0].kill()

@@ -41,8 +41,11 @@ def another_cluster_id_sends_the_edge_to_the_store(stage):
     edge = stage.launch(mesh.summary([mesh[0]]))
     assert served_by(edge, mesh) == {mesh[0]}
     founded = "00000000000000aa"
-    edge.store(mesh.summary([mesh[0]], cluster_id=founded))
     mesh.tell(mesh.summary([mesh[1]], cluster_id=founded, term=1))
+    asked = mesh[0].count("/.mesh/summary")
+    eventually(lambda: served_by(edge, mesh, 1) and mesh[0].count("/.mesh/summary") > asked, 15, "a refresh")
+    assert served_by(edge, mesh, 30) == {mesh[0]}
+    edge.store(mesh.summary([mesh[0]], cluster_id=founded))
     eventually(lambda: served_by(edge, mesh, 1) == {mesh[1]}, 25, "the list of the cluster that was founded anew")
 
 

@@ -11,8 +11,11 @@ use meshnode::dev::services::{Kind, Sample};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio_rustls::client::TlsStream;
 
+use crate::support::tls::{Authority, get};
 use crate::support::{Peer, SOON, World, eventually, one_mesh};
 
 /// A running `meshedge`, and where it serves.
@@ -23,12 +26,17 @@ struct Edge {
 
 impl Edge {
     async fn start(world: &World, more: &[&str]) -> anyhow::Result<Self> {
+        Self::start_with(world, more, &[]).await
+    }
+
+    async fn start_with(world: &World, more: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Self> {
         let log = std::fs::File::create(world.path("meshedge.log"))?;
         let mut child = Command::new(env!("CARGO_BIN_EXE_meshedge"))
             .args(["--listen", "127.0.0.1:0", "--cluster", "it", "--log", "debug"])
             .arg("--edge-secret-file")
             .arg(world.path("edge.secret"))
             .args(more)
+            .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .kill_on_drop(true)
@@ -39,6 +47,11 @@ impl Edge {
         ensure!(ready["ready"] == true, "{line}");
         let url = ready["listen"].as_str().with_context(|| line.clone())?.to_owned();
         Ok(Self { child, url })
+    }
+
+    async fn connect(&self, authority: &Authority, protocol: &str) -> anyhow::Result<TlsStream<TcpStream>> {
+        let addr = self.url.strip_prefix("https://").with_context(|| self.url.clone())?;
+        authority.connect(addr.parse()?, &[protocol]).await
     }
 
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {
@@ -137,5 +150,54 @@ async fn an_edge_with_a_seed_signs_with_another_secret_after_sighup() -> anyhow:
     };
     eventually(SOON, believed).await?;
     ensure!(edge.ended().await? == Some(0));
+    world.passed()
+}
+
+#[tokio::test]
+async fn an_edge_speaks_tls_with_its_clients_and_with_nodes_that_it_trusts() -> anyhow::Result<()> {
+    let world = World::new()?;
+    for name in ["nodes.secret", "edge.secret"] {
+        world.write(name, &secret("k", b"0123456789abcdef"))?;
+    }
+    let authority = Authority::new()?;
+    let ca = authority.write(&world)?.display().to_string();
+    authority.write_server(&world)?;
+    let path = |name: &str| world.path(name).display().to_string();
+    let (cert, key, secrets) = (path("server.pem"), path("server.key"), path("nodes.secret"));
+    let sample = Sample::start(Kind::Echo, "n1", "1").await?;
+    let setup = world.node("n1").arg("--edge-listen", "127.0.0.1:0").arg("--edge-secret-file", &secrets);
+    let n1 = setup.arg("--tls-cert", &cert).arg("--tls-key", &key).service(&sample).start().await?;
+    n1.sees_healthy("echo", 1, SOON).await?;
+    let seed = n1.node.ready().edge.clone().context("no edge listener")?;
+    let flags =
+        ["--store", "file:/nowhere/summary.json", "--seed", &seed, "--tls-cert", &cert, "--tls-key", &key];
+
+    let wary = Edge::start(&world, &flags).await?;
+    let answer = get(wary.connect(&authority, "http/1.1").await?, "/api/service/echo/").await?;
+    ensure!(answer.status() == StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    ensure!(
+        answer.headers()["x-mesh-error"] == "no_node" && answer.headers()["x-mesh-retry"] == "1",
+        "{answer:?}"
+    );
+    let log = std::fs::read_to_string(world.path("meshedge.log"))?;
+    ensure!(log.contains("invalid peer certificate: UnknownIssuer"), "the log does not say why");
+    drop(wary);
+
+    let edge = Edge::start_with(&world, &flags, &[("SSL_CERT_FILE", &ca)]).await?;
+    for protocol in ["h2", "http/1.1"] {
+        let answer = get(edge.connect(&authority, protocol).await?, "/api/service/echo/").await?;
+        ensure!(answer.status() == StatusCode::OK, "{protocol}: {answer:?}");
+        let seen: Value = serde_json::from_slice(answer.body())?;
+        ensure!(seen["headers"]["x-forwarded-proto"] == "https", "{seen}");
+    }
+    let renewed = authority.write_server(&world)?;
+    edge.signal(Signal::HUP)?;
+    let is_shown = async || {
+        let stream = edge.connect(&authority, "h2").await?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
+        ensure!(shown.as_ref() == Some(&renewed), "the old certificate is shown");
+        Ok(())
+    };
+    eventually(SOON, is_shown).await?;
     world.passed()
 }

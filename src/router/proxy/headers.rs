@@ -45,6 +45,11 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Removes the headers that are `unwanted`, those that `Connection` nominates, and keeps what remains of `TE`.
 fn strip(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| unwanted(name)).cloned().collect();
+    if names.is_empty() {
+        // Nearly always; and without `Connection` and `TE`, which nobody wants, there is nothing else to do.
+        return;
+    }
     let nominated: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -67,7 +72,9 @@ fn strip(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
         .iter()
         .flat_map(|value| value.as_bytes().split(|b| *b == b','))
         .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"trailers"));
-    strip_where(headers, unwanted);
+    for name in names {
+        headers.remove(name);
+    }
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }

@@ -11,15 +11,13 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::super::{StoreFailure, StoreReply};
+use super::TIMEOUT;
 use super::connection::{Answer, Connection, ConnectionError, authority};
 use crate::clock;
 use crate::time::Duration;
 
 /// Where the API is unless configured otherwise.
 const API: &str = "https://api.cloudflare.com/client/v4";
-
-/// A call that takes longer has failed.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A value that was read longer ago is too old to be written over.
 const FRESH: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::super::{StoreFailure, StoreReply};
-use super::MAX_ANSWER_LEN;
+use super::{MAX_ANSWER_LEN, TIMEOUT};
 use crate::{clock, entropy};
 
 /// A summary in a file. It is replaced in one step, so readers see the old or the new one.
@@ -22,30 +22,40 @@ impl FileStore {
 
     pub(super) async fn get(&self) -> StoreReply {
         let path = self.path.clone();
-        let result = blocking(move || read(&path)).await;
+        let result = within_time(move || read(&path)).await;
         let now = clock::unix_now().as_secs();
         match result {
-            Ok(Some(value)) => StoreReply::Found { value, now },
-            Ok(None) => StoreReply::NotFound { now },
-            Err(error) => StoreReply::GetFailed(self.failure("read", &error)),
+            Some(Ok(Some(value))) => StoreReply::Found { value, now },
+            Some(Ok(None)) => StoreReply::NotFound { now },
+            Some(Err(error)) => StoreReply::GetFailed(self.failure("read", &error)),
+            None => StoreReply::GetFailed(StoreFailure::Failed(self.silence("read"))),
         }
     }
 
     pub(super) async fn put(&self, value: Vec<u8>) -> StoreReply {
         let path = self.path.clone();
-        match blocking(move || replace(&path, &value)).await {
-            Ok(()) => StoreReply::Stored,
-            Err(error) => StoreReply::PutFailed(self.failure("write", &error)),
+        match within_time(move || replace(&path, &value)).await {
+            Some(Ok(())) => StoreReply::Stored,
+            Some(Err(error)) => StoreReply::PutFailed(self.failure("write", &error)),
+            None => StoreReply::PutFailed(StoreFailure::Unknown(self.silence("write"))),
         }
     }
 
     fn failure(&self, what: &str, error: &io::Error) -> StoreFailure {
         StoreFailure::Failed(format!("cannot {what} {}: {error}", self.path.display()))
     }
+
+    fn silence(&self, what: &str) -> String {
+        format!("cannot {what} {}: no answer within {TIMEOUT:?}", self.path.display())
+    }
 }
 
-async fn blocking<T: Send + 'static>(task: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(task).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+/// What `task` comes to, unless the disk is silent: a file on a server that is gone may never answer.
+async fn within_time<T: Send + 'static>(
+    task: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Option<io::Result<T>> {
+    let done = tokio::time::timeout(TIMEOUT, tokio::task::spawn_blocking(task)).await.ok()?;
+    Some(done.unwrap_or_else(|error| Err(io::Error::other(error))))
 }
 
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {

@@ -10,6 +10,10 @@ pub use file::FileStore;
 pub use location::{InvalidStore, StoreLocation};
 
 use super::{StoreCall, StoreReply};
+use crate::time::Duration;
+
+/// A call that takes longer has failed.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest answer that is read, in bytes: far more than any value.
 const MAX_ANSWER_LEN: usize = 64 * 1024;

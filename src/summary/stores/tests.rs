@@ -336,6 +336,24 @@ async fn a_file_that_cannot_be_used_is_named() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_file_that_never_answers_has_failed_after_10_s() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+    let mut store = Store::open(&StoreLocation::File(path.clone()), "prod", None, None).unwrap();
+    // While a thread is at work, time that is paused does not go on by itself.
+    let time = async {
+        tokio::task::yield_now().await;
+        tokio::time::advance(TIMEOUT).await;
+    };
+    let (reply, ()) = tokio::join!(store.call(StoreCall::Get), time);
+    // Lets the thread that reads go on, or the test would not end.
+    drop(std::fs::OpenOptions::new().write(true).open(&path).unwrap());
+    let StoreReply::GetFailed(failure) = reply else { panic!("{reply:?}") };
+    assert!(failure.to_string().contains("no answer within 10s"), "{failure}");
+}
+
 #[test]
 fn a_location_is_read_and_a_wrong_one_is_refused_with_what_is_accepted() {
     let good = |text: &str, remote: bool| {
