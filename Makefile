@@ -84,7 +84,7 @@ bench-sim: ## The simulated figures, with goal and floor, each also with the ear
 bench-sim-long: ## The same with 100,000 node-hours for each share of losses; a night.
 	$(CARGO) run --locked --release -p meshsim -- bench --long
 
-bench-budget: ## The budget's figures: 20 seeds of three days, 90 days, a staler store, and each rule left out; about 40 minutes.
+bench-budget: ## The budget's figures: 20 seeds of three days, 90 days, a staler store, and each rule left out; about half an hour.
 	$(BUDGET) --seeds 20 --staleness 0,90,180 --full-mesh 3,10 --strict
 	$(BUDGET) --seeds 2 --days 90 --staleness 180 --scenario quiet1,quiet3,quiet10,quiet100,churny3,churny10,churny100 --strict
 	$(BUDGET) --seeds 20 --staleness 600
