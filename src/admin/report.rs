@@ -12,7 +12,7 @@ use crate::id::{NodeId, ServiceName};
 use crate::manifest::{Health, Manifest, Route, Service};
 use crate::router::Standing;
 use crate::time::{Duration, Instant};
-use crate::view::{MemberView, View};
+use crate::view::{MemberView, SummaryStatus, View};
 
 /// All members, ordered by id.
 pub(crate) fn workers(view: &View, moment: Moment) -> Vec<Worker> {
@@ -181,9 +181,14 @@ pub(crate) fn leader(view: &View, store: &str, moment: Moment) -> Leader {
         writes_today: summary.writes_today,
         budget_left: summary.budget_left,
         last_write: summary.last_write.map(unix),
-        next_slot: summary.next_slot.map(unix),
+        next_slot: summary.next_slot.or_else(|| next_hour(summary, moment)).map(unix),
         last_error: summary.last_error.clone(),
     }
+}
+
+/// By this machine's clock, on a node that has not read the store and so does not know what its clock shows.
+fn next_hour(summary: &SummaryStatus, moment: Moment) -> Option<u64> {
+    summary.budget_left.map(|_| (moment.unix.as_secs() / 3_600 + 1) * 3_600)
 }
 
 fn unix(seconds: u64) -> Timestamp {

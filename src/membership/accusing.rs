@@ -262,7 +262,8 @@ impl Membership {
     pub(super) fn declare_dead(&mut self, subject: IdHash, witnesses: usize, now: Instant) {
         let Some(member) = self.members.get(&subject).filter(|member| member.is_live()) else { return };
         let (id, claim) = (member.id, Claim { status: Status::Dead, ..member.claim });
-        self.evidence(id, format!("declared dead on the word of {witnesses} witnesses"), None);
+        let noun = if witnesses == 1 { "witness" } else { "witnesses" };
+        self.evidence(id, format!("declared dead on the word of {witnesses} {noun}"), None);
         self.change(subject, claim, self.hash, witnesses, Duration::ZERO, now);
         self.tell_subject(subject);
     }

@@ -92,6 +92,16 @@ fn the_leader_is_shown_field_by_field() {
 }
 
 #[test]
+fn a_node_that_never_read_the_store_tells_the_next_slot_by_its_own_clock() {
+    let mut view = view();
+    view.leader.summary.next_slot = None;
+    let shown = |view: &View| serde_json::to_value(report::leader(view, "cloudflare:a/n", moment())).unwrap();
+    assert_eq!(shown(&view)["next_slot"], "2026-11-23T09:00:00Z");
+    view.leader.summary.budget_left = None;
+    assert_eq!(shown(&view)["next_slot"], Value::Null, "a store without a budget has no slots");
+}
+
+#[test]
 fn without_a_leader_its_fields_are_null() {
     let mut view = view();
     view.leader = LeaderView { term: 3, since: Some(at(1)), ..LeaderView::default() };
