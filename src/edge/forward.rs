@@ -78,7 +78,7 @@ impl Answers for Arc<Edge> {
 
 impl Edge {
     async fn checked(
-        &self,
+        self: &Arc<Self>,
         mut request: Request<Incoming>,
         client: &Client,
         active: Active,
@@ -111,7 +111,7 @@ impl Edge {
     }
 
     async fn forward(
-        &self,
+        self: &Arc<Self>,
         mut request: Request<Incoming>,
         host: &Authority,
         client: &Client,

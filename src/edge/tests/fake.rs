@@ -85,13 +85,26 @@ impl Drop for Serving {
 /// A cold edge whose store lists these nodes.
 pub(super) async fn edge(stored: &[SocketAddr]) -> Serving {
     let dir = tempfile::tempdir().unwrap();
-    let (store, secret) = (dir.path().join("summary.json"), dir.path().join("secret"));
+    let store = dir.path().join("summary.json");
     std::fs::write(&store, summary(stored.iter().map(ToString::to_string))).unwrap();
+    let store = format!("file:{}", store.display());
+    serve(dir, &["--store", &store]).await
+}
+
+/// A cold edge whose store is behind this API.
+pub(super) async fn edge_of_api(api: SocketAddr) -> Serving {
+    let api = format!("http://{api}");
+    let store = "cloudflare:acct1/0123456789abcdef0123456789abcdef";
+    serve(tempfile::tempdir().unwrap(), &["--store", store, "--cloudflare-api", &api]).await
+}
+
+async fn serve(dir: TempDir, flags: &[&str]) -> Serving {
+    let secret = dir.path().join("secret");
     std::fs::write(&secret, SECRET).unwrap();
-    let (store, secret) = (format!("file:{}", store.display()), secret.display().to_string());
-    let line = ["meshedge", "--store", &store, "--listen", "127.0.0.1:0", "--cluster", "it"];
-    let args = Args::parse_from(line.iter().copied().chain(["--edge-secret-file", &secret]));
-    let edge = Arc::new(Edge::new(&args, None, false).unwrap());
+    let secret = secret.display().to_string();
+    let line = ["meshedge", "--listen", "127.0.0.1:0", "--cluster", "it", "--edge-secret-file", &secret];
+    let args = Args::parse_from(line.iter().chain(flags));
+    let edge = Arc::new(Edge::new(&args, Some("token"), false).unwrap());
     let socket = TcpListener::bind(args.listen).await.unwrap();
     let addr = socket.local_addr().unwrap();
     tokio::spawn(edge.listener(&args).serve(socket, None, edge.drain.closing.clone()));

@@ -2,6 +2,7 @@
 
 mod fake;
 mod grpc;
+mod leaving;
 mod lists;
 mod rules;
 mod sockets;
