@@ -83,7 +83,7 @@ impl Edge {
         client: &Client,
         active: Active,
     ) -> Result<Response<ProxyBody>, Failure> {
-        check(request.headers(), request.uri(), self.max_header)?;
+        check(&request, self.max_header)?;
         let (method, version) = (request.method(), request.version());
         if method == Method::CONNECT {
             return Ok(reply::readable(no_connect(version)));
@@ -118,7 +118,7 @@ impl Edge {
         active: Active,
     ) -> Result<Response<ProxyBody>, Failure> {
         let version = request.version();
-        let is_tunnel = headers::wants_websocket(request.headers());
+        let is_tunnel = headers::asks_for_websocket(&request);
         let on_upgrade = is_tunnel.then(|| hyper::upgrade::on(&mut request));
         let (mut head, body) = request.into_parts();
         let tunnel = on_upgrade.map(|on_upgrade| {

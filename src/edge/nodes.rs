@@ -164,6 +164,7 @@ impl Book {
     /// A node told what it knows.
     pub(super) fn heard(&mut self, summary: Summary) -> Adoption {
         if let Some(stored) = &self.stored
+            && !stored.cluster_id.is_empty()
             && stored.cluster_id != summary.cluster_id
         {
             return Adoption::Foreign;

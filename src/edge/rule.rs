@@ -85,7 +85,7 @@ impl Mishap {
 
     /// Whether the node is to be blamed.
     pub(super) const fn is_failure(self) -> bool {
-        !matches!(self, Self::Unstarted | Self::Clock)
+        !matches!(self, Self::Unstarted | Self::Clock | Self::Signature)
     }
 
     /// What to do about it.

@@ -9,7 +9,7 @@ use url::Url;
 const MAX_URL_LEN: usize = 128;
 
 /// The most entries that are read.
-const MAX_NODES: usize = 256;
+const MAX_NODES: usize = 64;
 
 /// The most services that are read.
 const MAX_SERVICES: usize = 1024;
@@ -48,7 +48,7 @@ impl Summary {
     /// Reads a summary of `cluster`; `None` when it is none.
     pub(super) fn read(bytes: &[u8], cluster: &str) -> Option<Self> {
         let value: Value = serde_json::from_slice(bytes).ok()?;
-        if value.get("cluster").is_some_and(|named| named.as_str() != Some(cluster)) {
+        if value.get("cluster").is_some_and(|named| !named.is_null() && named != cluster) {
             return None;
         }
         let listed = value.get("nodes")?.as_array()?.iter().take(MAX_NODES);

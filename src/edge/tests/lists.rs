@@ -149,6 +149,13 @@ fn a_live_answer_is_taken_over_only_of_the_same_history_and_no_lower_term() {
 }
 
 #[test]
+fn any_live_answer_is_taken_over_when_the_store_tells_of_no_history() {
+    let mut book = book(&[]);
+    book.stored(summary("", 3, &["a"]));
+    assert_eq!(book.heard(summary("5be1", 3, &["b"])), Adoption::Adopted);
+}
+
+#[test]
 fn nodes_that_list_nobody_are_good_enough_as_seeds() {
     let mut book = book(&["http://seed"]);
     assert_eq!(book.heard(summary("a", 5, &[])), Adoption::Adopted);

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::edge::rule::{Freedom, Mishap, Step, is_repeatable};
+use crate::router::proxy::headers::{Sender, to_node};
 
 const REPEATABLE: Freedom = Freedom { is_repeatable: true, is_whole: true };
 const KEPT: Freedom = Freedom { is_repeatable: false, is_whole: true };
@@ -70,5 +71,25 @@ fn methods_are_repeatable_when_twice_is_as_good_as_once() {
         (Method::TRACE, false),
     ] {
         assert_eq!(is_repeatable(&method), repeatable, "{method}");
+    }
+}
+
+#[test]
+fn blanks_around_what_is_signed_go_as_http1_would_take_them_off() {
+    let mut headers =
+        headers(&[("x-mesh-service", "rag "), ("x-mesh-worker", "\ta b\t"), ("x-other", " x ")]);
+    let sender = Sender { ip: [192, 0, 2, 7].into(), scheme: "https" };
+    to_node(&mut headers, &sender, "www.example.com");
+    assert_eq!(
+        (headers["x-mesh-service"].as_bytes(), headers["x-mesh-worker"].as_bytes()),
+        (&b"rag"[..], &b"a b"[..])
+    );
+    assert_eq!(headers["x-other"], " x ");
+}
+
+#[test]
+fn a_refusal_is_no_failure_of_the_node() {
+    for mishap in [Mishap::Unstarted, Mishap::Clock, Mishap::Signature] {
+        assert!(!mishap.is_failure(), "{mishap:?}");
     }
 }

@@ -115,6 +115,10 @@ fn tcp() -> HttpConnector {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
+    // As for clients: a machine that is gone says nothing.
+    tcp.set_keepalive(Some(Duration::from_secs(60)));
+    tcp.set_keepalive_interval(Some(Duration::from_secs(10)));
+    tcp.set_keepalive_retries(Some(3));
     tcp
 }
 

@@ -77,7 +77,7 @@ impl Proxy {
         let route = locked(&shared.router).route(target.name.as_str());
         let affinity_header = route.as_ref().map_or("", |route| route.affinity_header.as_str());
         let wishes = Wishes::of(request.headers(), affinity_header)?;
-        let tunnel = headers::wants_websocket(request.headers());
+        let tunnel = headers::asks_for_websocket(&request);
         let on_upgrade = tunnel.then(|| hyper::upgrade::on(&mut request));
         let progress = {
             // Streams of gRPC may be silent for as long as both ends like.

@@ -95,7 +95,7 @@ impl Front {
         log: &mut Option<Entry>,
     ) -> Result<Response<ProxyBody>, Failure> {
         let proxy = &self.proxy;
-        check(request.headers(), request.uri(), proxy.shared.config.max_header)?;
+        check(&request, proxy.shared.config.max_header)?;
         if request.method() == Method::CONNECT {
             return Ok(no_connect(request.version()));
         }
@@ -154,9 +154,18 @@ impl Front {
 }
 
 /// Refuses a head that is too large, or leaves the end of the body to guessing.
-pub(crate) fn check(headers: &HeaderMap, uri: &http::Uri, max_header: usize) -> Result<(), Failure> {
-    check_head(headers, uri, max_header)?;
-    check_framing(headers)
+pub(crate) fn check<B>(request: &Request<B>, max_header: usize) -> Result<(), Failure> {
+    check_head(request.headers(), request.uri(), max_header)?;
+    check_framing(request.headers())?;
+    if headers::asks_for_websocket(request) && announces_body(request.headers()) {
+        // What follows belongs to the tunnel; who reads the length would wait for it, or take it from the next request.
+        return Err(Failure::bad_request("a request for a WebSocket has no body"));
+    }
+    Ok(())
+}
+
+fn announces_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
 }
 
 /// The parser has limits of its own; these also hold for HTTP/2.

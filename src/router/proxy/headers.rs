@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use http::header::{CONNECTION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE, VIA};
+use http::{Method, Request};
 
 /// The service that a request is for.
 pub(crate) const SERVICE: HeaderName = HeaderName::from_static("x-mesh-service");
@@ -141,7 +142,24 @@ pub(crate) fn to_node(headers: &mut HeaderMap, sender: &Sender, host: &str) {
     strip(headers, |name| {
         is_of_hop(name) || is_claim(name) && !is_wish(name) || is_of_delivery_network(name)
     });
+    trim(headers, &[SERVICE, VERSION, WORKER]);
     forwarded(headers, sender, host);
+}
+
+/// HTTP/1.1 takes blanks off the ends of a value and HTTP/2 does not: what is signed must be what arrives.
+fn trim(headers: &mut HeaderMap, names: &[HeaderName]) {
+    for name in names {
+        if let http::header::Entry::Occupied(mut values) = headers.entry(name) {
+            for value in values.iter_mut() {
+                let trimmed = value.as_bytes().trim_ascii();
+                if trimmed.len() < value.len()
+                    && let Ok(trimmed) = HeaderValue::from_bytes(trimmed)
+                {
+                    *value = trimmed;
+                }
+            }
+        }
+    }
 }
 
 fn forwarded(headers: &mut HeaderMap, sender: &Sender, host: &str) {
@@ -227,6 +245,11 @@ pub(super) fn has_been_at(headers: &HeaderMap, pseudonym: &str) -> bool {
         .flat_map(|value| value.as_bytes().split(|b| *b == b','))
         .filter_map(|entry| entry.trim_ascii().split(|b| *b == b' ').nth(1))
         .any(|by| by == pseudonym.as_bytes())
+}
+
+/// Whether a client asks for a WebSocket, which only a GET can (RFC 6455, 4.1).
+pub(crate) fn asks_for_websocket<B>(request: &Request<B>) -> bool {
+    *request.method() == Method::GET && wants_websocket(request.headers())
 }
 
 /// The protocol to which a client wants to switch, when it is one that the proxy tunnels.

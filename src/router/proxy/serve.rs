@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -28,6 +29,12 @@ use crate::metrics::{KindLabels, Metrics};
 
 /// After a failed accept (out of descriptors), before the next one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Who vanished without a word, with a WebSocket or a stream of events open, is let go after a minute and a half.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(60))
+    .with_interval(Duration::from_secs(10))
+    .with_retries(3);
 
 /// For a client that is sent away to take notice.
 const REFUSED_WITHIN: Duration = Duration::from_secs(1);
@@ -153,6 +160,9 @@ impl<A: Answers> Listener<A> {
         let _open = self.counted.as_ref().map(|(metrics, name)| metrics.connected(name));
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection without TCP_NODELAY");
+        }
+        if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE) {
+            tracing::debug!(%error, "a connection without keep-alive");
         }
         let client = Client { peer, presence: Presence::default() };
         let stream = ClientSocket::new(stream, client.presence.clone());

@@ -36,6 +36,19 @@ async fn malformed_requests_are_4xx_with_a_reason() {
 }
 
 #[tokio::test]
+async fn a_request_for_a_websocket_has_no_body_and_another_one_no_tunnel() {
+    let nodes = node().await;
+    let wish = "host: here\r\nconnection: upgrade, close\r\nupgrade: websocket";
+    for length in ["content-length: 5\r\n\r\nGET /", "transfer-encoding: chunked\r\n\r\n0\r\n\r\n"] {
+        is_refused(&nodes[0], &format!("GET /api/service/echo/ HTTP/1.1\r\n{wish}\r\n{length}"), 400).await;
+    }
+    let post = format!("POST /api/service/echo/ HTTP/1.1\r\n{wish}\r\ncontent-length: 5\r\n\r\nwhole");
+    let answer = raw(nodes[0].ingress, &post).await;
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert!(answer.ends_with("whole"), "{answer}");
+}
+
+#[tokio::test]
 async fn paths_that_lead_out_and_names_that_are_none_are_400() {
     let nodes = node().await;
     for path in [
