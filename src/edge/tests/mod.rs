@@ -5,4 +5,5 @@ mod grpc;
 mod leaving;
 mod lists;
 mod rules;
+mod silence;
 mod sockets;
