@@ -92,12 +92,16 @@ impl Edge {
         matches!(status, Some(StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE))
     }
 
-    /// One GET. That a kept connection was closed by its node says nothing of the node.
+    /// One GET, answered by a node and not by an edge. That a kept connection was closed by its node says nothing of the node.
     async fn get(&self, node: &Arc<Node>, path: &str, signed: bool) -> Option<Response<ProxyBody>> {
         let mut connected = node.connections.connect().await;
         loop {
             let mut connection = http1(node, connected).ok()?;
             match connection.exchange(self.question(node, path, signed)?).await {
+                Ok(answer) if answer.headers().contains_key(headers::TRIES) => {
+                    tracing::warn!(node = node.url.authority, "an edge answers in the place of a node");
+                    return None;
+                }
                 Ok(answer) => {
                     let connections = node.connections.clone();
                     let give_back = move |connection| connections.put_back(connection);

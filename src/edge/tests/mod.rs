@@ -4,6 +4,7 @@ mod fake;
 mod grpc;
 mod leaving;
 mod lists;
+mod loops;
 mod rules;
 mod silence;
 mod sockets;
