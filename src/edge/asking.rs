@@ -7,7 +7,7 @@ use http::header::{HOST, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Edge;
 use super::attempt::http1;
@@ -87,9 +87,9 @@ impl Edge {
 
     /// Whether a node answers for itself; that it drains is an answer too. Many requests that wait for one node ask once.
     pub(super) async fn is_there(&self, node: &Arc<Node>) -> bool {
-        let wondered = self.clock.now();
+        let wondered = Instant::now();
         let mut word = node.word.lock().await;
-        if node.is_heard(self.clock.now()) {
+        if node.is_heard() {
             return true;
         }
         if let Some((at, is_there)) = *word
@@ -101,18 +101,22 @@ impl Edge {
         let status = answer.ok().flatten().map(|answer| answer.status());
         let is_there = matches!(status, Some(StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE));
         if is_there {
-            node.heard(self.clock.now());
+            node.heard();
         }
-        *word = Some((self.clock.now(), is_there));
+        *word = Some((Instant::now(), is_there));
         is_there
     }
 
-    /// One GET. That a kept connection was closed by its node says nothing of the node.
+    /// One GET, answered by a node and not by an edge. That a kept connection was closed by its node says nothing of the node.
     async fn get(&self, node: &Arc<Node>, path: &str, signed: bool) -> Option<Response<ProxyBody>> {
         let mut connected = node.connections.connect_apart().await;
         loop {
             let mut connection = http1(node, connected).ok()?;
             match connection.exchange(self.question(node, path, signed)?).await {
+                Ok(answer) if answer.headers().contains_key(headers::TRIES) => {
+                    tracing::warn!(node = node.url.authority, "an edge answers in the place of a node");
+                    return None;
+                }
                 Ok(answer) => {
                     let connections = node.connections.clone();
                     let give_back = move |connection| connections.put_back(connection);

@@ -25,17 +25,11 @@ use crate::time::Duration;
 /// Fresh connections that are tried for a request of which nothing was sent.
 const ANEW_MAX: u32 = 2;
 
-/// After so much silence, a node is asked whether it is there; and again after these pauses, the last one repeatedly.
-const SILENCES: [Duration; 5] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-    Duration::from_secs(16),
-];
+/// After so much silence a node is asked whether it is there, and again after pauses, each twice as long as the last.
+const FIRST_SILENCE: Duration = Duration::from_secs(1);
 
-/// How often a node is asked.
-const QUESTIONS: usize = 16;
+/// The longest of these pauses.
+const MAX_SILENCE: Duration = Duration::from_secs(16);
 
 /// The head of an answer, and where its body comes from.
 pub(super) struct Answer {
@@ -166,8 +160,8 @@ impl Edge {
         work: impl Future<Output = T>,
     ) -> Result<T, NoAnswer> {
         let mut work = pin!(work);
-        for question in 0..QUESTIONS {
-            let silence = SILENCES.get(question).or(SILENCES.last()).copied().unwrap_or_default();
+        let mut silence = FIRST_SILENCE;
+        loop {
             tokio::select! {
                 biased;
                 done = &mut work => return Ok(done),
@@ -186,8 +180,8 @@ impl Edge {
                     return Err(NoAnswer::Mishap(Mishap::Silent));
                 },
             }
+            silence = (silence * 2).min(MAX_SILENCE);
         }
-        Ok(work.await)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::{ArcSwap, Guard};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::nodes::{Adoption, Book, Diallers, Node, Roster};
 use super::summary::{NodeUrl, Summary};
@@ -31,7 +31,7 @@ pub(super) struct Directory {
     roster: ArcSwap<Roster>,
     book: Mutex<Book>,
     rng: Mutex<ChaCha8Rng>,
-    reading: AsyncMutex<Reading>,
+    reading: Arc<AsyncMutex<Reading>>,
     /// When a node last answered, and when one told of another cluster, in nanoseconds since the clock's origin; 0 is never.
     answered: AtomicU64,
     foreign: AtomicU64,
@@ -59,7 +59,7 @@ impl Directory {
             roster: ArcSwap::from_pointee(book.roster()),
             book: Mutex::new(book),
             rng: Mutex::new(ChaCha8Rng::from_seed(entropy::random())),
-            reading: AsyncMutex::new(Reading { store, last: None }),
+            reading: Arc::new(AsyncMutex::new(Reading { store, last: None })),
             answered: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
         }
@@ -83,9 +83,8 @@ impl Directory {
 
     /// A node answered for itself.
     pub(super) fn answered(&self, node: &Node) {
-        let now = self.clock.now();
-        node.answered(now);
-        self.answered.store(now.as_nanos(), Ordering::Relaxed);
+        node.answered();
+        self.answered.store(self.clock.now().as_nanos(), Ordering::Relaxed);
     }
 
     /// A node failed.
@@ -109,13 +108,24 @@ impl Directory {
     }
 
     /// Reads the store, unless that was done just now. What is known stays when nothing usable is there.
-    pub(super) async fn read_store(&self) {
-        let mut reading = self.reading.lock().await;
+    pub(super) async fn read_store(self: &Arc<Self>) {
+        let reading = self.reading.clone().lock_owned().await;
         if reading.last.is_some_and(|last| self.clock.now().since(last) < READ_PAUSE) {
             return;
         }
+        // A client that leaves does not end what others wait for: each of them would begin anew.
+        let _ = tokio::spawn(self.clone().read(reading)).await;
+    }
+
+    async fn read(self: Arc<Self>, mut reading: OwnedMutexGuard<Reading>) {
+        // Noted at both ends, so that neither a long read nor one that came to nothing is followed by another at once.
+        reading.last = Some(self.clock.now());
         let reply = reading.store.call(StoreCall::Get).await;
         reading.last = Some(self.clock.now());
+        self.take_over(reply);
+    }
+
+    fn take_over(&self, reply: StoreReply) {
         let value = match reply {
             StoreReply::Found { value, .. } => value,
             StoreReply::NotFound { .. } => {
@@ -141,7 +151,7 @@ impl Directory {
 
     /// Takes over what a node told; whether that belongs to the cluster's history in the store, or `None` when it is no
     /// summary of the cluster.
-    pub(super) async fn adopt(&self, told: &[u8]) -> Option<bool> {
+    pub(super) async fn adopt(self: &Arc<Self>, told: &[u8]) -> Option<bool> {
         let summary = Summary::read(told, &self.cluster)?;
         if self.hear(summary.clone()) {
             return Some(true);

@@ -50,9 +50,9 @@ impl Edge {
     }
 
     /// Finds a node that answers, unless none is needed any more; one discovery serves all that wait for it.
-    pub(super) async fn discover(&self, is_repeatable: bool) -> Option<Discovered> {
+    pub(super) async fn discover(self: &Arc<Self>, is_repeatable: bool) -> Option<Discovered> {
         let begun = self.clock.now();
-        let mut last = self.discovery.lock().await;
+        let mut last = self.discovery.clone().lock_owned().await;
         if let Some((ended, discovered)) = &last.0
             && *ended > begun
         {
@@ -61,9 +61,14 @@ impl Edge {
         if !self.must_discover(is_repeatable) {
             return None;
         }
-        let discovered = self.ask_around().await;
-        last.0 = Some((self.clock.now(), discovered.clone()));
-        Some(discovered)
+        let edge = self.clone();
+        // It goes on when its client leaves, since others wait for it.
+        let discovering = tokio::spawn(async move {
+            let discovered = edge.ask_around().await;
+            last.0 = Some((edge.clock.now(), discovered.clone()));
+            discovered
+        });
+        discovering.await.ok()
     }
 
     fn ask_for(&self, index: usize, node: Arc<Node>) -> BoxFuture<'_, (usize, Asked)> {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -72,13 +72,16 @@ impl Answers for Arc<Edge> {
         let active = Active::begin(&self.drain);
         let version = request.version();
         let answered = self.checked(request, client, active).await;
-        answered.unwrap_or_else(|failure| reply::failed(failure, version))
+        let mut response = answered.unwrap_or_else(|failure| reply::failed(failure, version));
+        // Whatever an edge answers shows by this that it is none of a node.
+        response.headers_mut().entry(headers::TRIES).or_insert(HeaderValue::from_static("0"));
+        response
     }
 }
 
 impl Edge {
     async fn checked(
-        &self,
+        self: &Arc<Self>,
         mut request: Request<Incoming>,
         client: &Client,
         active: Active,
@@ -89,7 +92,11 @@ impl Edge {
             return Ok(reply::readable(no_connect(version)));
         }
         let host = host_of(&request).map_err(Failure::bad_request)?;
-        match Way::of(&request) {
+        let way = Way::of(&request);
+        if way != Way::Health && request.headers().contains_key(headers::EDGE) {
+            return Err(reply::looped());
+        }
+        match way {
             Way::Node => {}
             Way::Health => {
                 return Ok(reply::health(method, self.is_draining.load(Ordering::Relaxed), version));
@@ -111,7 +118,7 @@ impl Edge {
     }
 
     async fn forward(
-        &self,
+        self: &Arc<Self>,
         mut request: Request<Incoming>,
         host: &Authority,
         client: &Client,

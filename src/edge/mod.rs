@@ -38,12 +38,12 @@ pub use run::{Ready, run};
 /// What all requests share.
 #[derive(Debug)]
 struct Edge {
-    directory: Directory,
+    directory: Arc<Directory>,
     /// `None` when the nodes ask for no signatures.
     signing: Option<Signing>,
     /// What opens the reading part of the admin API.
     token: Option<Token>,
-    discovery: Mutex<LastDiscovery>,
+    discovery: Arc<Mutex<LastDiscovery>>,
     /// Room for bodies that are kept for another try.
     kept: Arc<Semaphore>,
     /// There were requests since the last refresh.

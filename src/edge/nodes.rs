@@ -8,6 +8,7 @@ use http::HeaderValue;
 use http::uri::Scheme;
 use rand::{Rng, RngExt};
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::Instant as TokioInstant;
 
 use super::summary::{NodeUrl, Summary};
 use crate::clock::Clock;
@@ -41,10 +42,11 @@ pub(super) struct Node {
     pub(super) streams: Arc<Connections>,
     /// Until when it is tried last, in nanoseconds since the clock's origin.
     penalised: AtomicU64,
-    /// When it answered last, in nanoseconds since the clock's origin; 0 is never.
+    /// Since when it is known, and how long after that it answered last, in nanoseconds; 0 is never.
+    known: TokioInstant,
     heard: AtomicU64,
     /// What came of the last question whether it is there, and when.
-    pub(super) word: AsyncMutex<Option<(Instant, bool)>>,
+    pub(super) word: AsyncMutex<Option<(TokioInstant, bool)>>,
 }
 
 impl Node {
@@ -54,22 +56,23 @@ impl Node {
     }
 
     /// It answered for itself.
-    pub(super) fn answered(&self, now: Instant) {
-        self.heard(now);
+    pub(super) fn answered(&self) {
+        self.heard();
         if self.penalised.load(Ordering::Relaxed) != 0 {
             self.penalised.store(0, Ordering::Relaxed);
         }
     }
 
     /// It said something, be it good or bad.
-    pub(super) fn heard(&self, now: Instant) {
-        self.heard.store(now.as_nanos(), Ordering::Relaxed);
+    pub(super) fn heard(&self) {
+        let at = u64::try_from(self.known.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.heard.store(at.max(1), Ordering::Relaxed);
     }
 
     /// Whether it said anything of late.
-    pub(super) fn is_heard(&self, now: Instant) -> bool {
+    pub(super) fn is_heard(&self) -> bool {
         let at = self.heard.load(Ordering::Relaxed);
-        at != 0 && now.since(Instant::from_nanos(at)) < HEARD
+        at != 0 && self.known.elapsed().saturating_sub(Duration::from_nanos(at)) < HEARD
     }
 
     /// Most never failed, and need no look at the clock.
@@ -259,6 +262,7 @@ impl Book {
             connections,
             streams,
             penalised: AtomicU64::new(0),
+            known: TokioInstant::now(),
             heard: AtomicU64::new(0),
             word: AsyncMutex::default(),
         }))

@@ -58,6 +58,9 @@ impl Outbound {
                 )
             })?;
             headers.insert(headers::EDGE, signature);
+        } else {
+            // Nodes ignore it, and another edge knows by it where the request comes from.
+            headers.insert(headers::EDGE, HeaderValue::from_static("unsigned"));
         }
         if self.is_tunnel {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

@@ -106,6 +106,12 @@ pub(super) fn timed_out() -> Failure {
     Failure::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message)
 }
 
+/// 508.
+pub(super) fn looped() -> Failure {
+    let message = "the request was an edge's already: x-mesh-edge is there; a node's public URL must not lead to an edge";
+    Failure::new(StatusCode::LOOP_DETECTED, "loop", message)
+}
+
 /// 404.
 pub(super) fn not_found() -> Failure {
     let message =

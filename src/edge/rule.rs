@@ -17,6 +17,10 @@ pub(super) enum Mishap {
     Broken,
     /// Something in front of the node answered in its place.
     Gateway(StatusCode),
+    /// Another edge answered, whatever it may have done before.
+    Edge,
+    /// It was an edge's already, says another edge, or this one.
+    Loop,
     /// The node says that it was not started.
     Unstarted,
     /// The node does not believe the signature.
@@ -56,6 +60,9 @@ pub(super) enum Step {
 impl Mishap {
     /// What is wrong with an answer, if anything is.
     pub(super) fn of(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
+        if headers.contains_key(headers::TRIES) {
+            return Some(Self::of_edge(status, headers));
+        }
         if status != StatusCode::FORBIDDEN && !status.is_server_error() {
             return None;
         }
@@ -74,12 +81,17 @@ impl Mishap {
         (status == StatusCode::SERVICE_UNAVAILABLE && says_unstarted).then_some(Self::Unstarted)
     }
 
+    fn of_edge(status: StatusCode, headers: &HeaderMap) -> Self {
+        let says_loop = headers.get(headers::ERROR).is_some_and(|error| error == "loop");
+        if status == StatusCode::LOOP_DETECTED && says_loop { Self::Loop } else { Self::Edge }
+    }
+
     /// Whether the request was surely not started.
     pub(super) fn is_unstarted(self) -> bool {
         match self {
-            Self::Unreached | Self::Unstarted | Self::Signature | Self::Clock => true,
+            Self::Unreached | Self::Loop | Self::Unstarted | Self::Signature | Self::Clock => true,
             Self::Gateway(status) => never_delivered(status),
-            Self::Broken | Self::Silent => false,
+            Self::Broken | Self::Edge | Self::Silent => false,
         }
     }
 
@@ -95,9 +107,9 @@ impl Mishap {
             Self::Clock if is_whole => Step::Again,
             Self::Unstarted if !is_whole => Step::Pass,
             _ if is_repeatable || self.is_unstarted() && is_whole => Step::Next,
-            Self::Unreached | Self::Signature | Self::Clock | Self::Unstarted => Step::GiveUp,
+            Self::Unreached | Self::Loop | Self::Signature | Self::Clock | Self::Unstarted => Step::GiveUp,
             Self::Gateway(status) if never_delivered(status) => Step::GiveUp,
-            Self::Broken | Self::Gateway(_) => Step::Broken,
+            Self::Broken | Self::Edge | Self::Gateway(_) => Step::Broken,
             Self::Silent => Step::TimedOut,
         }
     }

@@ -122,10 +122,10 @@ impl Edge {
             tracing::warn!("there is no --edge-secret-file: requests to nodes are not signed");
         }
         Ok(Self {
-            directory: Directory::new(args.cluster.clone(), seeds, store, Diallers::new()?, clock),
+            directory: Arc::new(Directory::new(args.cluster.clone(), seeds, store, Diallers::new()?, clock)),
             signing,
             token: args.admin_token_file.as_deref().map(Token::read).transpose()?,
-            discovery: Mutex::new(LastDiscovery::default()),
+            discovery: Arc::new(Mutex::new(LastDiscovery::default())),
             kept: Arc::new(Semaphore::new(REPLAY_TOTAL)),
             was_used: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),

@@ -21,7 +21,7 @@ const MAX_TRIES: usize = 4;
 
 /// One request's search for a node that answers it.
 pub(super) struct Search<'a> {
-    edge: &'a Edge,
+    edge: &'a Arc<Edge>,
     outbound: &'a Outbound,
     presence: &'a Presence,
     /// Those that failed when they were asked included.
@@ -44,7 +44,7 @@ pub(super) enum Found {
 }
 
 impl<'a> Search<'a> {
-    pub(super) const fn new(edge: &'a Edge, outbound: &'a Outbound, presence: &'a Presence) -> Self {
+    pub(super) const fn new(edge: &'a Arc<Edge>, outbound: &'a Outbound, presence: &'a Presence) -> Self {
         Self {
             edge,
             outbound,

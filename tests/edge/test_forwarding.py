@@ -26,7 +26,6 @@ SPOOFED = {
     "cf-ray": "666",
     "cf-visitor": "{}",
     "cf-worker": "evil.example",
-    "x-mesh-edge": "kid=k1,t=1,n=1,ip=6.6.6.6,sig=00",
     "x-mesh-hop": "3",
     "x-mesh-load": "0",
     "x-mesh-tunnel": "websocket",
@@ -91,7 +90,7 @@ def test_what_a_client_says_of_itself_does_not_pass(standing):
     answer = standing.edge.get(echo(), SPOOFED.items())
     assert answer.status == 200
     seen = dict(answer.json()["headers"])
-    set_by_the_edge = {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-mesh-edge"}
+    set_by_the_edge = {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}
     # The edge's own connection to the node, and what the runtime says of a Worker.
     of_the_connection = {"connection", "te", "cf-worker"}
     arrived = {name: seen[name] for name in SPOOFED if name in seen}
@@ -102,6 +101,15 @@ def test_what_a_client_says_of_itself_does_not_pass(standing):
     assert "deflate" not in arrived.get("te", "")
     assert seen["x-forwarded-proto"] == "http"
     assert seen["x-forwarded-host"] == standing.edge.authority
+
+
+def test_what_was_an_edges_already_is_a_loop(standing):
+    claim = [("x-mesh-edge", "kid=k1,t=1,n=1,ip=6.6.6.6,sig=00")]
+    target = echo()
+    own_error(standing.edge.get(target, claim), 508, "loop")
+    assert standing.mesh.arrived(target) == []
+    health = standing.edge.get("/health", claim)
+    assert (health.status, health.header("x-mesh-tries")) == (200, "0")
 
 
 def test_the_address_of_the_client_is_signed(standing):

@@ -91,13 +91,40 @@ impl Drop for Serving {
 /// A cold edge whose store lists these nodes.
 pub(super) async fn edge(stored: &[SocketAddr]) -> Serving {
     let dir = tempfile::tempdir().unwrap();
-    let (store, secret) = (dir.path().join("summary.json"), dir.path().join("secret"));
+    serve(&["--store", &listing(&dir, stored), "--edge-secret-file", &secret(&dir)], dir).await
+}
+
+/// The same, which signs nothing.
+pub(super) async fn edge_without_secret(stored: &[SocketAddr]) -> Serving {
+    let dir = tempfile::tempdir().unwrap();
+    serve(&["--store", &listing(&dir, stored)], dir).await
+}
+
+fn listing(dir: &TempDir, stored: &[SocketAddr]) -> String {
+    let store = dir.path().join("summary.json");
     std::fs::write(&store, summary(stored.iter().map(ToString::to_string))).unwrap();
+    format!("file:{}", store.display())
+}
+
+fn secret(dir: &TempDir) -> String {
+    let secret = dir.path().join("secret");
     std::fs::write(&secret, SECRET).unwrap();
-    let (store, secret) = (format!("file:{}", store.display()), secret.display().to_string());
-    let line = ["meshedge", "--store", &store, "--listen", "127.0.0.1:0", "--cluster", "it"];
-    let args = Args::parse_from(line.iter().copied().chain(["--edge-secret-file", &secret]));
-    let edge = Arc::new(Edge::new(&args, None, false).unwrap());
+    secret.display().to_string()
+}
+
+/// A cold edge whose store is behind this API.
+pub(super) async fn edge_of_api(api: SocketAddr) -> Serving {
+    let api = format!("http://{api}");
+    let store = "cloudflare:acct1/0123456789abcdef0123456789abcdef";
+    let dir = tempfile::tempdir().unwrap();
+    let secret = secret(&dir);
+    serve(&["--store", store, "--cloudflare-api", &api, "--edge-secret-file", &secret], dir).await
+}
+
+async fn serve(flags: &[&str], dir: TempDir) -> Serving {
+    let line = ["meshedge", "--listen", "127.0.0.1:0", "--cluster", "it"];
+    let args = Args::parse_from(line.iter().chain(flags));
+    let edge = Arc::new(Edge::new(&args, Some("token"), false).unwrap());
     let socket = TcpListener::bind(args.listen).await.unwrap();
     let addr = socket.local_addr().unwrap();
     tokio::spawn(edge.listener(&args).serve(socket, None, edge.drain.closing.clone()));

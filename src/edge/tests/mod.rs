@@ -2,6 +2,9 @@
 
 mod fake;
 mod grpc;
+mod leaving;
 mod lists;
+mod loops;
 mod rules;
+mod silence;
 mod sockets;

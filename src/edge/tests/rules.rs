@@ -28,6 +28,8 @@ fn nothing_that_may_have_been_started_is_sent_twice() {
         (gateway(520), Step::Next, Step::Broken, Step::Broken),
         (gateway(524), Step::Next, Step::Broken, Step::Broken),
         (gateway(500), Step::Next, Step::Broken, Step::Broken),
+        (Mishap::Edge, Step::Next, Step::Broken, Step::Broken),
+        (Mishap::Loop, Step::Next, Step::Next, Step::GiveUp),
         (Mishap::Unstarted, Step::Next, Step::Next, Step::Pass),
         (Mishap::Signature, Step::Next, Step::Next, Step::GiveUp),
         (Mishap::Clock, Step::Again, Step::Again, Step::GiveUp),
@@ -56,6 +58,17 @@ fn an_answer_is_told_from_that_of_something_in_front_of_the_node() {
     for status in [200, 204, 301, 400, 403, 404, 429] {
         assert_eq!(mishap(status, &[]), None, "{status}");
     }
+}
+
+#[test]
+fn an_answer_of_another_edge_is_none_of_a_node() {
+    let tries = ("x-mesh-tries", "1");
+    for status in [200, 404, 500, 503] {
+        let fields = [tries, ("x-mesh-worker", "12D3"), ("x-mesh-retry", "1"), ("x-mesh-error", "no_node")];
+        assert_eq!(mishap(status, &fields), Some(Mishap::Edge), "{status}");
+    }
+    assert_eq!(mishap(508, &[tries, ("x-mesh-error", "loop")]), Some(Mishap::Loop));
+    assert_eq!(mishap(508, &[("x-mesh-worker", "12D3")]), None, "a service's own");
 }
 
 #[test]

@@ -112,6 +112,36 @@ async fn while_it_drains_its_health_says_so_and_requests_finish() {
 }
 
 #[tokio::test]
+async fn a_body_takes_room_only_for_what_has_come_and_is_streamed_when_none_is_left() {
+    let node = FakeNode::start(&[]).await;
+    let serving = edge(&[node.addr]).await;
+    let kept = &serving.edge.kept;
+    let put = async |length: u32| {
+        let head = format!(
+            "PUT /api/service/rag/ HTTP/1.1\r\nhost: here\r\nconnection: close\r\ncontent-length: {length}\r\n\r\nhe"
+        );
+        let mut client = TcpStream::connect(serving.addr).await.unwrap();
+        client.write_all(head.as_bytes()).await.unwrap();
+        client
+    };
+    let all = kept.available_permits();
+    let announced = put(256 * 1024).await;
+    eventually("two bytes have come", || kept.available_permits() < all).await;
+    assert_eq!(kept.available_permits(), all - 2);
+    drop(announced);
+    eventually("the client has left", || kept.available_permits() == all).await;
+
+    let _others = kept.clone().acquire_many_owned(u32::try_from(all - 3).unwrap()).await.unwrap();
+    let mut client = put(5).await;
+    eventually("two bytes have come", || kept.available_permits() == 1).await;
+    client.write_all(b"llo").await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(body(&answer), "PUT /api/service/rag/ hello", "{answer}");
+    assert_eq!(kept.available_permits(), 3);
+}
+
+#[tokio::test]
 async fn what_is_not_for_the_mesh_gets_no_further() {
     let node = FakeNode::start(&[]).await;
     let serving = edge(&[node.addr]).await;

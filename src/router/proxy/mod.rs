@@ -26,6 +26,7 @@ mod rate;
 mod reach;
 pub(crate) mod reply;
 mod resources;
+mod resumed;
 mod search;
 pub(crate) mod serve;
 mod slots;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -17,6 +17,7 @@ use super::backend::locked;
 use super::body::{BoxError, End, ProxyBody, Watched, empty, full};
 use super::rate::Rate;
 use super::reply::Failure;
+use super::resumed::Resumed;
 use crate::clock::Clock;
 use crate::time::{Duration, Instant};
 
@@ -37,7 +38,7 @@ pub(crate) enum Upload {
     Kept {
         bytes: Bytes,
         /// Its share of what all kept bodies may take.
-        _room: OwnedSemaphorePermit,
+        _room: Option<OwnedSemaphorePermit>,
     },
     /// It can be sent once, and is not read before somebody wants it.
     Stream(Mutex<Option<ProxyBody>>),
@@ -148,7 +149,8 @@ impl Upload {
         if repeatable { Self::Nothing } else { Self::stream(empty()) }
     }
 
-    /// Takes a client's body: keeps it when it has at most `keep` bytes and there is room, else leaves it unread.
+    /// Takes a client's body: keeps it when it has at most `keep` bytes and there is room, else leaves it to be
+    /// streamed.
     pub(crate) async fn take(
         body: Incoming,
         keep: u64,
@@ -160,18 +162,34 @@ impl Upload {
         if max.is_some_and(|max| size.lower() > max) {
             return Err(too_large());
         }
-        let small = size.exact().filter(|size| *size <= keep);
+        let is_small = size.exact().is_some_and(|size| size <= keep);
         let body = limited(body, max, progress.clone());
-        let permit = small.and_then(|size| {
-            replays.clone().try_acquire_many_owned(u32::try_from(size).unwrap_or(u32::MAX)).ok()
-        });
-        let Some(permit) = permit else { return Ok(Self::stream(body)) };
-        match body.collect().await {
-            Ok(kept) => Ok(Self::Kept { bytes: kept.to_bytes(), _room: permit }),
-            Err(_) => Err(progress
-                .client_fault()
-                .unwrap_or_else(|| Failure::bad_request("the request's body broke off"))),
+        if !is_small {
+            return Ok(Self::stream(body));
         }
+        Self::keep(body, replays).await.map_err(|_| {
+            progress.client_fault().unwrap_or_else(|| Failure::bad_request("the request's body broke off"))
+        })
+    }
+
+    /// Keeps a body, unless the room runs out under way: it is taken for what has come, and not for what was announced,
+    /// or those who announce much and send little would have it all.
+    async fn keep(mut body: ProxyBody, replays: &Arc<Semaphore>) -> Result<Self, BoxError> {
+        let mut kept = BytesMut::new();
+        let mut room: Option<OwnedSemaphorePermit> = None;
+        while let Some(frame) = body.frame().await {
+            let Ok(piece) = frame?.into_data() else { continue };
+            kept.extend_from_slice(&piece);
+            let share = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+            match (replays.clone().try_acquire_many_owned(share), &mut room) {
+                (Ok(share), Some(room)) => room.merge(share),
+                (Ok(share), None) => room = Some(share),
+                (Err(_), _) => {
+                    return Ok(Self::stream(Resumed::new(kept.freeze(), room, body).boxed_unsync()));
+                }
+            }
+        }
+        Ok(Self::Kept { bytes: kept.freeze(), _room: room })
     }
 
     /// A body that can be sent once.
