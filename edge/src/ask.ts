@@ -18,8 +18,9 @@ export async function ask(visit: Visit, node: string, found?: AbortSignal): Prom
   const { nodes } = visit;
   visit.asked.add(node);
   const stop = new AbortController();
-  found?.addEventListener("abort", () => stop.abort());
-  const cancel = visit.after(PATIENCE, () => stop.abort());
+  const end = () => stop.abort();
+  found?.addEventListener("abort", end);
+  const cancel = visit.after(PATIENCE, end);
   try {
     const summary = parseSummary(await summaryOf(visit, node, stop.signal), visit.env.CLUSTER);
     note(visit, node, summary !== undefined);

@@ -5,12 +5,15 @@ import { forward } from "./forward.ts";
 import { isReading } from "./methods.ts";
 import { unknown } from "./nodes.ts";
 import { isDue, refresh } from "./refresh.ts";
-import { isSecret } from "./signature.ts";
+import { isSecret, SIGNED } from "./signature.ts";
 import { begin, type Visit } from "./visit.ts";
 import type { World } from "./world.ts";
 
 const SERVICE = /^\/api\/service\/([^/]*)/;
 const ADMIN = /^\/api\/admin\/(workers|services)$/;
+
+/** What nodes read as text; of all else they refuse the signature. */
+const TEXT = /^[\t -~]*$/;
 
 /** The edge of one isolate. */
 export function createEdge(world: World) {
@@ -47,6 +50,9 @@ async function route(
       request = new Request(request);
       request.headers.delete("authorization");
     } else if (pathname !== "/api/services") return notFound();
+  }
+  if (!SIGNED.every((name) => TEXT.test(request.headers.get(name) ?? ""))) {
+    return failure(400, "bad_request", "x-mesh-service, -version and -worker are ASCII");
   }
   if (env.EDGE_SECRET && !isSecret(env.EDGE_SECRET)) {
     return failure(503, "edge_signature", "EDGE_SECRET is not kid:base64");

@@ -1,5 +1,5 @@
 import { NOBODY, pathOf } from "./headers.ts";
-import { signature } from "./signature.ts";
+import { SIGNED, signature } from "./signature.ts";
 import { refusal } from "./verdict.ts";
 import type { Visit } from "./visit.ts";
 
@@ -15,7 +15,7 @@ export async function send(
   if (visit.env.EDGE_SECRET) {
     const t = Math.floor((visit.now() + visit.nodes.clockOffset) / 1000);
     const ip = headers.get("x-forwarded-for") ?? NOBODY;
-    const [service, version, worker] = ["service", "version", "worker"].map((name) => only(headers, `x-mesh-${name}`));
+    const [service, version, worker] = SIGNED.map((name) => only(headers, name));
     const signed = [t, visit.nonce(), method, pathOf(url), url.host, ip, service, version, worker] as const;
     headers.set("x-mesh-edge", await signature(visit.env.EDGE_SECRET, signed));
   }

@@ -11,6 +11,9 @@ export type Signed = readonly [
   worker: string | null | undefined,
 ];
 
+/** The headers that are signed, in the order of the signature. */
+export const SIGNED = ["x-mesh-service", "x-mesh-version", "x-mesh-worker"];
+
 /** What nodes take for a secret: `kid:base64` of at least 16 bytes. */
 const SECRET = /^[\w-]{1,64}:(?=.{24})([A-Za-z\d+/]{4})*([A-Za-z\d+/]{2}==|[A-Za-z\d+/]{3}=)?$/;
 

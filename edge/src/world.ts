@@ -13,12 +13,12 @@ export interface World {
 
 export const runtime: World = {
   fetch: (url, init) => fetch(url, init),
-  now: () => Date.now(),
+  now: Date.now,
   after: (ms, then) => {
     const timer = setTimeout(then, ms);
     return () => clearTimeout(timer);
   },
-  random: () => Math.random(),
+  random: Math.random,
   nonce: () => crypto.randomUUID(),
 };
 

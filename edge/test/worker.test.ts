@@ -161,3 +161,16 @@ test("another secret signs from the next request on", async () => {
   await world.request("/api/service/rag/");
   assert.match(world.node("a").got[1]?.headers.get("x-mesh-edge") ?? "", /^kid=k2,/);
 });
+
+test("what is signed is text that nodes can read, or a bad request", async () => {
+  const world = new FakeWorld(["a"]);
+  for (const name of ["x-mesh-service", "x-mesh-version", "x-mesh-worker"]) {
+    for (const value of ["\xff", "rag\x7f", "r\x01ag", "1\x80"]) {
+      const response = await world.request("/api/services", { headers: { [name]: value } });
+      assert.deepEqual([response.status, reason(response)], [400, "bad_request"], `${name}: ${JSON.stringify(value)}`);
+    }
+    assert.equal(world.node("a").got.length, 0);
+    assert.equal((await world.request("/api/services", { headers: { [name]: "a\t ~" } })).status, 200);
+    world.node("a").got.length = 0;
+  }
+});
