@@ -23,7 +23,7 @@ export async function ask(visit: Visit, node: string, found?: AbortSignal): Prom
   const cancel = visit.after(PATIENCE, end);
   try {
     const summary = parseSummary(await summaryOf(visit, node, stop.signal), visit.env.CLUSTER);
-    note(visit, node, summary !== undefined);
+    note(visit, node, !!summary);
     if (!summary) return false;
     if (isForeign(nodes, summary)) await readStore(visit);
     adoptLive(nodes, summary);

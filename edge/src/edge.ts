@@ -6,7 +6,7 @@ import { isReading } from "./methods.ts";
 import { unknown } from "./nodes.ts";
 import { isDue, refresh } from "./refresh.ts";
 import { isSecret, SIGNED } from "./signature.ts";
-import { begin, type Visit } from "./visit.ts";
+import { begin, type Context, type Visit } from "./visit.ts";
 import type { World } from "./world.ts";
 
 const SERVICE = /^\/api\/service\/([^/]*)/;
@@ -19,10 +19,9 @@ const TEXT = /^[\t -~]*$/;
 export function createEdge(world: World) {
   const nodes = unknown();
   return {
-    async fetch(request: Request, env: Env, context: Pick<ExecutionContext, "waitUntil">): Promise<Response> {
+    async fetch(request: Request, env: Env, context: Context): Promise<Response> {
       try {
-        const begun = () => begin(world, nodes, env);
-        const answer = await route(request, env, begun, context);
+        const answer = await route(request, env, () => begin(world, nodes, env, context));
         return request.method === "HEAD" ? new Response(null, answer) : answer;
       } catch (error) {
         console.error(error);
@@ -32,12 +31,7 @@ export function createEdge(world: World) {
   };
 }
 
-async function route(
-  request: Request,
-  env: Env,
-  begun: () => Visit,
-  context: Pick<ExecutionContext, "waitUntil">,
-): Promise<Response> {
+async function route(request: Request, env: Env, begun: () => Visit): Promise<Response> {
   // Parsed, so that no path leads elsewhere at the node than it seemed to here.
   const url = new URL(request.url);
   const { pathname } = url;
@@ -58,7 +52,7 @@ async function route(
     return failure(503, "edge_signature", "EDGE_SECRET is not kid:base64");
   }
   const visit = begun();
-  if (isDue(visit)) context.waitUntil(refresh(begun()));
+  if (isDue(visit)) visit.context.waitUntil(refresh(begun()));
   return forward(visit, request, url, service);
 }
 

@@ -29,7 +29,7 @@ export async function signature(secret: string, signed: Signed): Promise<string>
     last = { secret, key };
   }
   const tag = await crypto.subtle.sign("HMAC", last.key, new TextEncoder().encode(signed.join("\n")));
-  const sig = Array.from(new Uint8Array(tag), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const sig = [...new Uint8Array(tag)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   return `kid=${kid},t=${signed[0]},n=${signed[1]},ip=${signed[5]},sig=${sig}`;
 }
 

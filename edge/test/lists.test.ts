@@ -65,13 +65,30 @@ test("requests that come while the store is read wait for it without sharing a p
   assert.equal(world.reads.length, 1);
 });
 
-test("a read whose request was cancelled is waited for no longer than one may take", async () => {
+test("a read of the store outlives its client, for those who wait for it", async () => {
   const world = new FakeWorld(["a"]);
+  void world.start(GET);
+  await new Promise(setImmediate);
+  assert.deepEqual([world.reads.length, world.background], [1, 1]);
+  assert.equal((await world.request(GET)).status, 200);
+  assert.equal(world.reads.length, 1);
+});
+
+test("who has waited for a read that the runtime ended reads itself, and one of many does", async () => {
+  const world = new FakeWorld(["a"]);
+  const text = world.stored;
   world.stored = () => new Promise(() => {});
   void world.start(GET);
-  world.env.SEEDS = "https://a.example";
-  assert.equal((await world.request(GET)).status, 200);
-  assert.ok(world.elapsed <= 3_020);
+  await new Promise(setImmediate);
+  world.cancel();
+  world.stored = text;
+  const all = await world.run(Promise.all([1, 2, 3].map(() => world.start(GET))));
+  assert.deepEqual(
+    all.map((response) => response.status),
+    [200, 200, 200],
+  );
+  assert.equal(world.reads.length, 2);
+  assert.ok(world.elapsed <= 3_100, `${world.elapsed}`);
 });
 
 test("every 5 s, while there are requests, a live node is asked in the background", async () => {
