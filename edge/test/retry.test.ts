@@ -311,12 +311,28 @@ test("an answer that comes while the node is asked counts", async () => {
   assert.ok(met.node?.questions[0]?.init.signal?.aborted, "nobody waits for the question");
 });
 
-test("it is asked 16 times at most, and then waited for", async () => {
+test("a node is asked while there are calls left, and given up 60 s later", async () => {
+  for (const [init, expected] of [
+    [{}, [200, null, "2"]],
+    [SHORT, [504, "timeout", "1"]],
+  ] as const) {
+    const world = await warm();
+    const met = first(world, () => "silent");
+    const before = world.elapsed;
+    const response = await world.request("/api/service/rag/", init);
+    assert.deepEqual([response.status, reason(response), tries(response)], expected);
+    assert.equal(met.node?.questions.length, 41);
+    assert.equal(met.node?.questions.at(-1)?.at, before + 607_000);
+    assert.equal(world.elapsed - before, 667_000);
+    assert.ok(met.node?.got[0]?.init.signal?.aborted, "given up, it is closed");
+  }
+});
+
+test("an answer after the last question counts", async () => {
   const world = await warm();
-  const met = first(world, (node) => ({ after: 1_000_000, give: node.ok("very slow") }));
-  const response = await world.request("/api/service/rag/");
+  first(world, (node) => ({ after: 660_000, give: node.ok("very slow") }));
+  const response = await world.request("/api/service/rag/", SHORT);
   assert.equal(await response.text(), "very slow");
-  assert.equal(met.node?.questions.length, 16);
 });
 
 test("no timer outlives the head of an answer, or an event stream would end by it", async () => {
