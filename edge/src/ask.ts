@@ -39,8 +39,9 @@ export async function ask(visit: Visit, node: string, found?: AbortSignal): Prom
 
 /** The text of the answer; none when it is too long, or a refusal. */
 async function summaryOf(visit: Visit, node: string, signal: AbortSignal): Promise<string> {
-  const headers = new Headers();
-  const response = await inTime(visit, () => send(visit, node, "/.mesh/summary", { method: "GET", headers, signal }));
+  const response = await inTime(visit, () =>
+    send(visit, node, "/.mesh/summary", { method: "GET", headers: new Headers(), signal }),
+  );
   let text = "";
   if (response.status !== 200 || !response.body) giveUp(response);
   else {

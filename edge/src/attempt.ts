@@ -1,3 +1,4 @@
+import { TRIES } from "./headers.ts";
 import { call, giveUp } from "./send.ts";
 import type { Visit } from "./visit.ts";
 import { within } from "./world.ts";
@@ -43,12 +44,12 @@ export async function attempt(
 }
 
 /** Whether the node answers for itself. */
-async function lives(visit: Visit, node: string, signal: AbortSignal): Promise<boolean> {
-  try {
-    const response = await call(visit, `${node}/health`, { signal });
-    giveUp(response);
-    return response.status === 200 || response.status === 503;
-  } catch {
-    return false;
-  }
+function lives(visit: Visit, node: string, signal: AbortSignal): Promise<boolean> {
+  return call(visit, `${node}/health`, { signal }).then(
+    (response) => {
+      giveUp(response);
+      return [200, 503].includes(response.status) && !response.headers.has(TRIES);
+    },
+    () => false,
+  );
 }

@@ -2,6 +2,7 @@ import { refuseAdmin } from "./admin.ts";
 import { failure, notFound, onlyReading } from "./answers.ts";
 import type { Env } from "./config.ts";
 import { forward } from "./forward.ts";
+import { TRIES } from "./headers.ts";
 import { isReading } from "./methods.ts";
 import { unknown } from "./nodes.ts";
 import { isDue, refresh } from "./refresh.ts";
@@ -36,8 +37,9 @@ async function route(request: Request, env: Env, begun: () => Visit): Promise<Re
   const url = new URL(request.url);
   const { pathname } = url;
   const service = request.headers.get("x-mesh-service") ?? SERVICE.exec(pathname)?.[1] ?? null;
+  if (service === null && pathname === "/health") return isReading(request) ? healthy() : onlyReading();
+  if (request.headers.has("x-mesh-edge")) return failure(508, "loop", "an edge is no node");
   if (service === null) {
-    if (pathname === "/health") return isReading(request) ? healthy() : onlyReading();
     if (ADMIN.test(pathname)) {
       const refused = await refuseAdmin(request, env.ADMIN_TOKEN);
       if (refused) return refused;
@@ -46,7 +48,7 @@ async function route(request: Request, env: Env, begun: () => Visit): Promise<Re
     } else if (pathname !== "/api/services") return notFound();
   }
   if (!SIGNED.every((name) => TEXT.test(request.headers.get(name) ?? ""))) {
-    return failure(400, "bad_request", "x-mesh-service, -version and -worker are ASCII");
+    return failure(400, "bad_request", "x-mesh-* must be ASCII");
   }
   if (env.EDGE_SECRET && !isSecret(env.EDGE_SECRET)) {
     return failure(503, "edge_signature", "EDGE_SECRET is not kid:base64");
@@ -57,5 +59,5 @@ async function route(request: Request, env: Env, begun: () => Visit): Promise<Re
 }
 
 function healthy(): Response {
-  return Response.json({ status: "ok" }, { headers: { "cache-control": "no-store" } });
+  return Response.json({ status: "ok" }, { headers: { "cache-control": "no-store", [TRIES]: "0" } });
 }

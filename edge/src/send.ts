@@ -12,6 +12,8 @@ export async function send(
 ): Promise<Response> {
   const { method, headers } = init;
   const url = new URL(node + target);
+  // Unsigned as well, it tells other edges that it was one's.
+  headers.set("x-mesh-edge", "unsigned");
   if (visit.env.EDGE_SECRET) {
     const t = Math.floor((visit.now() + visit.nodes.clockOffset) / 1000);
     const ip = headers.get("x-forwarded-for") ?? NOBODY;
@@ -42,8 +44,9 @@ export async function inTime<T extends Response | string>(
   mayRepeat = true,
 ): Promise<T> {
   const outcome = await send();
-  visit.refused = refusal(outcome) ?? visit.refused;
-  if (typeof outcome === "string" || refusal(outcome) !== "edge_clock") return outcome;
+  const why = refusal(outcome);
+  visit.refused = why ?? visit.refused;
+  if (typeof outcome === "string" || why !== "edge_clock") return outcome;
   const offset = Date.parse(outcome.headers.get("date") ?? "") - visit.now();
   if (offset) visit.nodes.clockOffset = offset;
   if (!mayRepeat) return outcome;

@@ -31,9 +31,10 @@ export async function readStore(visit: Visit): Promise<void> {
 async function read(visit: Visit): Promise<void> {
   const { nodes, env } = visit;
   try {
-    const value = env.MESH.get(`mesh:v1:${env.CLUSTER}`, { type: "text", cacheTtl: 60 });
+    const value = env.MESH.get(`mesh:v1:${env.CLUSTER}`, { cacheTtl: 60 });
     const summary = parseSummary((await within(visit, PATIENCE, value)) ?? "null", env.CLUSTER);
-    if (summary) adoptStored(nodes, summary);
+    // An empty list is no reason to forget a good one.
+    if (summary?.entries[0]) adoptStored(nodes, summary);
   } catch (error) {
     console.warn(error);
   }

@@ -13,7 +13,7 @@ test("the store is read as text, by its key, and cached for a minute", async () 
   const world = new FakeWorld(["a"]);
   await world.request(GET);
   await world.request(GET);
-  assert.deepEqual(world.reads, [["mesh:v1:it", { type: "text", cacheTtl: 60 }]]);
+  assert.deepEqual(world.reads, [["mesh:v1:it", { cacheTtl: 60 }]]);
 });
 
 test("six are asked at once; the first good answer wins, and the others are left alone", async () => {

@@ -183,6 +183,22 @@ test("when all known nodes have failed, what is new in the store is tried in the
   assert.equal(world.reads.length, 2);
 });
 
+test("an empty list in the store does not replace a good one", async () => {
+  const world = new FakeWorld(["a", "b"]);
+  world.stored = JSON.stringify(summary(["a"]));
+  world.live = summary(["b"]);
+  await world.request(GET);
+  const { answer, summary: told } = world.node("a");
+  world.node("a").die();
+  world.node("b").die();
+  world.stored = JSON.stringify(summary([]));
+  await world.sleep(10_000);
+  assert.equal((await world.request(GET)).status, 503);
+  assert.equal(world.reads.length, 2);
+  Object.assign(world.node("a"), { answer, summary: told });
+  assert.equal((await world.request(GET)).status, 200);
+});
+
 test("a store that names nobody new is not read at every request", async () => {
   const world = new FakeWorld(["a", "b"]);
   for (const node of world.nodes.values()) node.die();
