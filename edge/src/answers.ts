@@ -1,3 +1,4 @@
+import { ERROR, RETRY, TRIES } from "./headers.ts";
 import type { Visit } from "./visit.ts";
 
 /** In how many seconds a client may try again. */
@@ -11,7 +12,13 @@ export function failure(
   more: Record<string, string> = {},
   body: object = {},
 ): Response {
-  const headers = { "access-control-allow-origin": "*", "cache-control": "no-store", "x-mesh-error": reason, ...more };
+  const headers = {
+    "access-control-allow-origin": "*",
+    "cache-control": "no-store",
+    [ERROR]: reason,
+    [TRIES]: "0",
+    ...more,
+  };
   return Response.json({ error, reason, ...body }, { status, headers });
 }
 
@@ -30,11 +37,11 @@ export function unavailable(visit: Visit, service: string | null, mayBeStarted: 
   const { nodes, refused } = visit;
   const { size } = new Set([...visit.tried, ...visit.asked]);
   const [reason, error] = refused
-    ? [refused, "the nodes refuse the edge's signature"]
-    : size > 0
+    ? [refused, "the nodes refuse the signature"]
+    : size
       ? ["no_node", "no node of the mesh answers"]
       : ["no_summary", "no node is known"];
-  const headers = { "retry-after": `${RETRY_AFTER}`, ...(!mayBeStarted && { "x-mesh-retry": "1" }) };
+  const headers = { "retry-after": `${RETRY_AFTER}`, ...(!mayBeStarted && { [RETRY]: "1" }) };
   return failure(503, reason, error, headers, {
     service,
     available_services: (nodes.live ?? nodes.stored)?.services ?? [],

@@ -18,11 +18,12 @@ export async function ask(visit: Visit, node: string, found?: AbortSignal): Prom
   const { nodes } = visit;
   visit.asked.add(node);
   const stop = new AbortController();
-  found?.addEventListener("abort", () => stop.abort());
-  const cancel = visit.after(PATIENCE, () => stop.abort());
+  const end = () => stop.abort();
+  found?.addEventListener("abort", end);
+  const cancel = visit.after(PATIENCE, end);
   try {
     const summary = parseSummary(await summaryOf(visit, node, stop.signal), visit.env.CLUSTER);
-    note(visit, node, summary !== undefined);
+    note(visit, node, !!summary);
     if (!summary) return false;
     if (isForeign(nodes, summary)) await readStore(visit);
     adoptLive(nodes, summary);
@@ -38,8 +39,9 @@ export async function ask(visit: Visit, node: string, found?: AbortSignal): Prom
 
 /** The text of the answer; none when it is too long, or a refusal. */
 async function summaryOf(visit: Visit, node: string, signal: AbortSignal): Promise<string> {
-  const headers = new Headers();
-  const response = await inTime(visit, () => send(visit, node, "/.mesh/summary", { method: "GET", headers, signal }));
+  const response = await inTime(visit, () =>
+    send(visit, node, "/.mesh/summary", { method: "GET", headers: new Headers(), signal }),
+  );
   let text = "";
   if (response.status !== 200 || !response.body) giveUp(response);
   else {

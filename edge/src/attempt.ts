@@ -1,3 +1,4 @@
+import { TRIES } from "./headers.ts";
 import { call, giveUp } from "./send.ts";
 import type { Visit } from "./visit.ts";
 import { within } from "./world.ts";
@@ -6,14 +7,14 @@ import { within } from "./world.ts";
 const SILENCE = 1_000;
 const LONGEST_SILENCE = 16_000;
 
-/** How often it is asked. */
-const QUESTIONS = 16;
-
 /** For how long it may take to answer that, in milliseconds. */
 const PATIENCE = 1_000;
 
 /** What the free plan allows a request to fetch, less what tries and a refresh may still need. */
 const MAX_CALLS = 42;
+
+/** How long the silence may be when the node cannot be asked any more, in milliseconds. */
+const LAST_SILENCE = 60_000;
 
 /** How one try ended: with an answer, a lost connection, or a node that does not answer for itself. */
 export type Outcome = Response | "lost" | "silent";
@@ -26,11 +27,12 @@ export async function attempt(
 ): Promise<Outcome> {
   const stop = new AbortController();
   const answer: Promise<Outcome> = send(stop.signal).catch(() => "lost");
-  for (let asked = 0; asked < QUESTIONS && visit.calls < MAX_CALLS; asked++) {
-    const outcome = await within(visit, Math.min(SILENCE * 2 ** asked, LONGEST_SILENCE), answer);
+  for (let silence = SILENCE; ; silence = Math.min(silence * 2, LONGEST_SILENCE)) {
+    const mayAsk = visit.calls < MAX_CALLS;
+    const outcome = await within(visit, mayAsk ? silence : LAST_SILENCE, answer);
     if (outcome) return outcome;
     const question = new AbortController();
-    const health = lives(visit, node, question.signal);
+    const health = mayAsk && lives(visit, node, question.signal);
     const first = await within(visit, PATIENCE, Promise.race([answer, health]));
     question.abort();
     if (!first) {
@@ -39,16 +41,15 @@ export async function attempt(
     }
     if (first !== true) return first;
   }
-  return answer;
 }
 
 /** Whether the node answers for itself. */
-async function lives(visit: Visit, node: string, signal: AbortSignal): Promise<boolean> {
-  try {
-    const response = await call(visit, `${node}/health`, { signal });
-    giveUp(response);
-    return response.status === 200 || response.status === 503;
-  } catch {
-    return false;
-  }
+function lives(visit: Visit, node: string, signal: AbortSignal): Promise<boolean> {
+  return call(visit, `${node}/health`, { signal }).then(
+    (response) => {
+      giveUp(response);
+      return [200, 503].includes(response.status) && !response.headers.has(TRIES);
+    },
+    () => false,
+  );
 }

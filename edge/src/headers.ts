@@ -9,6 +9,15 @@ const PROTECTED = /^(x-mesh-.*|authorization)$/i;
 const CLAIMS =
   /^(x-mesh-(?!(service|version|worker|explain)$).*|(x-)?forwarded(-.*)?|x-real-ip|cf-.*|true-client-ip|expect|host|content-length)$/;
 
+/** Why the mesh, or an edge, answered itself. */
+export const ERROR = "x-mesh-error";
+
+/** Says of an answer that nothing was started. */
+export const RETRY = "x-mesh-retry";
+
+/** How many nodes an edge tried; no node says so. */
+export const TRIES = "x-mesh-tries";
+
 /** The address when there is no client, or none that is known. */
 export const NOBODY = "127.0.0.1";
 

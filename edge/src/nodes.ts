@@ -43,7 +43,8 @@ export function remember(nodes: Nodes, url: string, didAnswer: boolean, now: num
 
 /** Whether a live answer speaks of another cluster than the store does. */
 export function isForeign({ stored }: Nodes, summary: Summary): boolean {
-  return Boolean(stored?.clusterId) && stored?.clusterId !== summary.clusterId;
+  const known = stored?.clusterId;
+  return !!known && known !== summary.clusterId;
 }
 
 /** Takes over what a live node said, unless it is of another cluster, or behind. */

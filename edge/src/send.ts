@@ -1,5 +1,5 @@
 import { NOBODY, pathOf } from "./headers.ts";
-import { signature } from "./signature.ts";
+import { SIGNED, signature } from "./signature.ts";
 import { refusal } from "./verdict.ts";
 import type { Visit } from "./visit.ts";
 
@@ -12,10 +12,12 @@ export async function send(
 ): Promise<Response> {
   const { method, headers } = init;
   const url = new URL(node + target);
+  // Unsigned as well, it tells other edges that it was one's.
+  headers.set("x-mesh-edge", "unsigned");
   if (visit.env.EDGE_SECRET) {
     const t = Math.floor((visit.now() + visit.nodes.clockOffset) / 1000);
     const ip = headers.get("x-forwarded-for") ?? NOBODY;
-    const [service, version, worker] = ["service", "version", "worker"].map((name) => only(headers, `x-mesh-${name}`));
+    const [service, version, worker] = SIGNED.map((name) => only(headers, name));
     const signed = [t, visit.nonce(), method, pathOf(url), url.host, ip, service, version, worker] as const;
     headers.set("x-mesh-edge", await signature(visit.env.EDGE_SECRET, signed));
   }
@@ -42,8 +44,9 @@ export async function inTime<T extends Response | string>(
   mayRepeat = true,
 ): Promise<T> {
   const outcome = await send();
-  visit.refused = refusal(outcome) ?? visit.refused;
-  if (typeof outcome === "string" || refusal(outcome) !== "edge_clock") return outcome;
+  const why = refusal(outcome);
+  visit.refused = why ?? visit.refused;
+  if (typeof outcome === "string" || why !== "edge_clock") return outcome;
   const offset = Date.parse(outcome.headers.get("date") ?? "") - visit.now();
   if (offset) visit.nodes.clockOffset = offset;
   if (!mayRepeat) return outcome;

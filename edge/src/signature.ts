@@ -11,8 +11,11 @@ export type Signed = readonly [
   worker: string | null | undefined,
 ];
 
+/** The headers that are signed, in the order of the signature. */
+export const SIGNED = ["x-mesh-service", "x-mesh-version", "x-mesh-worker"];
+
 /** What nodes take for a secret: `kid:base64` of at least 16 bytes. */
-const SECRET = /^[\w-]{1,64}:(?=.{24})([A-Za-z\d+/]{4})*([A-Za-z\d+/]{2}==|[A-Za-z\d+/]{3}=)?$/;
+const SECRET = /^[\w-]{1,64}:(?=.{24})([a-z\d+/]{4})*([a-z\d+/]{2}==|[a-z\d+/]{3}=)?$/i;
 
 // Plain data, and so free to be used by all requests of an isolate; the promise that made it is not.
 let last: { secret: string; key: CryptoKey } | undefined;
@@ -21,16 +24,17 @@ let last: { secret: string; key: CryptoKey } | undefined;
 export async function signature(secret: string, signed: Signed): Promise<string> {
   const [kid, base64 = ""] = secret.split(":");
   if (last?.secret !== secret) {
-    const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
-    const key = await crypto.subtle.importKey("raw", bytes, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+    const raw = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+    const key = await crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
     last = { secret, key };
   }
-  const tag = await crypto.subtle.sign("HMAC", last.key, new TextEncoder().encode(signed.join("\n")));
-  const sig = Array.from(new Uint8Array(tag), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const tag = await crypto.subtle.sign("HMAC", last.key, bytes(signed.join("\n")));
+  const sig = [...new Uint8Array(tag)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   return `kid=${kid},t=${signed[0]},n=${signed[1]},ip=${signed[5]},sig=${sig}`;
 }
 
 /** Whether nodes could know such a secret. */
-export function isSecret(text: string): boolean {
-  return SECRET.test(text);
-}
+export const isSecret = (text: string) => SECRET.test(text);
+
+/** A text in UTF-8. */
+export const bytes = (text: string) => new TextEncoder().encode(text);

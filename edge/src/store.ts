@@ -14,18 +14,27 @@ const GLANCE = 20;
 
 /** Reads the stored list, or waits for another request that does. */
 export async function readStore(visit: Visit): Promise<void> {
-  const { nodes, env, now } = visit;
+  const { nodes, now } = visit;
   if (now() - nodes.readAt < APART) {
-    // Requests share no promise, and the other one may have been cancelled: so this one looks, and not for ever.
-    while (nodes.isReading && now() - nodes.readAt < PATIENCE) await within(visit, GLANCE);
-    return;
+    // Requests share no promise, and the runtime may have ended the other one: so this one looks, and not for ever.
+    while (nodes.isReading && now() - nodes.readAt <= PATIENCE + GLANCE) await within(visit, GLANCE);
+    if (!nodes.isReading) return;
   }
   nodes.readAt = now();
   nodes.isReading = true;
+  const reading = read(visit);
+  // Others wait for it, though this client may leave.
+  visit.context.waitUntil(reading);
+  await reading;
+}
+
+async function read(visit: Visit): Promise<void> {
+  const { nodes, env } = visit;
   try {
-    const read = env.MESH.get(`mesh:v1:${env.CLUSTER}`, { type: "text", cacheTtl: 60 });
-    const summary = parseSummary((await within(visit, PATIENCE, read)) ?? "null", env.CLUSTER);
-    if (summary) adoptStored(nodes, summary);
+    const value = env.MESH.get(`mesh:v1:${env.CLUSTER}`, { cacheTtl: 60 });
+    const summary = parseSummary((await within(visit, PATIENCE, value)) ?? "null", env.CLUSTER);
+    // An empty list is no reason to forget a good one.
+    if (summary?.entries[0]) adoptStored(nodes, summary);
   } catch (error) {
     console.warn(error);
   }

@@ -36,7 +36,7 @@ export function parseSummary(text: string, cluster: string): Summary | undefined
 export function entry(value: unknown): Entry[] {
   const { url: text, unseen_since } = object(value);
   const url = typeof text === "string" && text.length <= MAX_URL && URL.parse(text);
-  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password) return [];
+  if (!url || !/^https?:\/\/[^/@]+\//.test(url.href)) return [];
   return [{ url: (url.origin + url.pathname).replace(/\/+$/, ""), unseen: unseen_since != null }];
 }
 

@@ -1,3 +1,5 @@
+import { ERROR, RETRY, TRIES } from "./headers.ts";
+
 /** Why a node refuses a signature. */
 export type Refusal = "edge_clock" | "edge_signature";
 
@@ -22,15 +24,18 @@ const UNREACHED = [521, 523, 525, 526, 530];
 /** Why an answer refuses the signature, if it does. */
 export function refusal(outcome: Response | string): Refusal | undefined {
   if (typeof outcome === "string" || outcome.status !== 403) return undefined;
-  return /^edge_(clock|signature)$/.exec(outcome.headers.get("x-mesh-error") ?? "")?.[0] as Refusal | undefined;
+  return /^edge_(clock|signature)$/.exec(outcome.headers.get(ERROR) ?? "")?.[0] as Refusal | undefined;
 }
 
 /** Judges the outcome of a try. */
 export function verdict(outcome: Response | "lost" | "silent"): Verdict {
   if (typeof outcome === "string") return outcome;
   const { status, headers } = outcome;
-  const isOfNode = headers.has("x-mesh-worker") || headers.has("x-mesh-error");
-  if (status >= 500 && !isOfNode) return UNREACHED.includes(status) ? "unreached" : "lost";
-  if (status === 503 && headers.get("x-mesh-retry") === "1") return "unstarted";
+  const error = headers.get(ERROR);
+  // Edges are no nodes, whatever they answer.
+  if (headers.has(TRIES) || (status >= 500 && !error && !headers.has("x-mesh-worker"))) {
+    return error === "loop" || UNREACHED.includes(status) ? "unreached" : "lost";
+  }
+  if (status === 503 && headers.get(RETRY) === "1") return "unstarted";
   return refusal(outcome) ? "refused" : "final";
 }

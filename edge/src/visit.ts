@@ -3,10 +3,14 @@ import { type Nodes, remember } from "./nodes.ts";
 import type { Refusal } from "./verdict.ts";
 import type { World } from "./world.ts";
 
+export type Context = Pick<ExecutionContext, "waitUntil">;
+
 /** One request of a client, and what it has learned so far. */
 export interface Visit extends World {
   readonly nodes: Nodes;
   readonly env: Env;
+  /** Keeps what outlives the client. */
+  readonly context: Context;
   /** Nodes that got the request. */
   readonly tried: Set<string>;
   /** Nodes that were asked for a summary. */
@@ -21,8 +25,8 @@ export interface Visit extends World {
   isWary?: boolean;
 }
 
-export function begin(world: World, nodes: Nodes, env: Env): Visit {
-  return { ...world, nodes, env, tried: new Set(), asked: new Set(), failed: new Set(), calls: 0 };
+export function begin(world: World, nodes: Nodes, env: Env, context: Context): Visit {
+  return { ...world, nodes, env, context, tried: new Set(), asked: new Set(), failed: new Set(), calls: 0 };
 }
 
 /** Notes that a node answered, or failed. */

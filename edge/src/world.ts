@@ -13,24 +13,20 @@ export interface World {
 
 export const runtime: World = {
   fetch: (url, init) => fetch(url, init),
-  now: () => Date.now(),
+  now: Date.now,
   after: (ms, then) => {
     const timer = setTimeout(then, ms);
     return () => clearTimeout(timer);
   },
-  random: () => Math.random(),
+  random: Math.random,
   nonce: () => crypto.randomUUID(),
 };
 
 /** What a promise gives, if it does so within so many milliseconds. */
-export async function within<T>(world: World, ms: number, promise?: Promise<T>): Promise<T | undefined> {
-  let cancel = () => {};
+export function within<T>(world: World, ms: number, promise?: Promise<T>): Promise<T | undefined> {
+  let cancel: (() => void) | undefined;
   const over = new Promise<undefined>((resolve) => {
     cancel = world.after(ms, () => resolve(undefined));
   });
-  try {
-    return await Promise.race(promise ? [promise, over] : [over]);
-  } finally {
-    cancel();
-  }
+  return Promise.race([promise ?? over, over]).finally(cancel);
 }

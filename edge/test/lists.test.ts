@@ -65,13 +65,30 @@ test("requests that come while the store is read wait for it without sharing a p
   assert.equal(world.reads.length, 1);
 });
 
-test("a read whose request was cancelled is waited for no longer than one may take", async () => {
+test("a read of the store outlives its client, for those who wait for it", async () => {
   const world = new FakeWorld(["a"]);
+  void world.start(GET);
+  await new Promise(setImmediate);
+  assert.deepEqual([world.reads.length, world.background], [1, 1]);
+  assert.equal((await world.request(GET)).status, 200);
+  assert.equal(world.reads.length, 1);
+});
+
+test("who has waited for a read that the runtime ended reads itself, and one of many does", async () => {
+  const world = new FakeWorld(["a"]);
+  const text = world.stored;
   world.stored = () => new Promise(() => {});
   void world.start(GET);
-  world.env.SEEDS = "https://a.example";
-  assert.equal((await world.request(GET)).status, 200);
-  assert.ok(world.elapsed <= 3_020);
+  await new Promise(setImmediate);
+  world.cancel();
+  world.stored = text;
+  const all = await world.run(Promise.all([1, 2, 3].map(() => world.start(GET))));
+  assert.deepEqual(
+    all.map((response) => response.status),
+    [200, 200, 200],
+  );
+  assert.equal(world.reads.length, 2);
+  assert.ok(world.elapsed <= 3_100, `${world.elapsed}`);
 });
 
 test("every 5 s, while there are requests, a live node is asked in the background", async () => {
@@ -164,6 +181,22 @@ test("when all known nodes have failed, what is new in the store is tried in the
   const response = await world.request(GET);
   assert.equal(await response.text(), "https://c.example");
   assert.equal(world.reads.length, 2);
+});
+
+test("an empty list in the store does not replace a good one", async () => {
+  const world = new FakeWorld(["a", "b"]);
+  world.stored = JSON.stringify(summary(["a"]));
+  world.live = summary(["b"]);
+  await world.request(GET);
+  const { answer, summary: told } = world.node("a");
+  world.node("a").die();
+  world.node("b").die();
+  world.stored = JSON.stringify(summary([]));
+  await world.sleep(10_000);
+  assert.equal((await world.request(GET)).status, 503);
+  assert.equal(world.reads.length, 2);
+  Object.assign(world.node("a"), { answer, summary: told });
+  assert.equal((await world.request(GET)).status, 200);
 });
 
 test("a store that names nobody new is not read at every request", async () => {

@@ -102,6 +102,32 @@ test("a gateway's status: the next one, but what may have been delivered is not 
   }
 });
 
+test("an answer that an edge made is no node's: the next one, and a loop was surely not started", async () => {
+  for (const [status, headers, post] of [
+    [508, { "x-mesh-error": "loop", "x-mesh-tries": "0" }, [200, null, "2"]],
+    [508, { "x-mesh-error": "other", "x-mesh-tries": "0" }, [502, "broken", "1"]],
+    [200, { "x-mesh-worker": "w", "x-mesh-tries": "1" }, [502, "broken", "1"]],
+    [503, { "x-mesh-error": "no_node", "x-mesh-retry": "1", "x-mesh-tries": "4" }, [502, "broken", "1"]],
+  ] as const) {
+    for (const [init, expected] of [
+      [{}, [200, null, "2"]],
+      [SHORT, post],
+    ] as const) {
+      const world = await warm();
+      const met = first(world, (node) => node.watched(status, headers));
+      const response = await world.request("/api/service/rag/", init);
+      assert.deepEqual([response.status, reason(response), tries(response)], expected);
+      assert.equal(met.node?.closed, 1, "the answer that was given up is closed");
+      for (let i = 0; i < 10; i++) await world.request("/api/service/rag/");
+      assert.equal(met.node?.got.length, 1, "it has failed");
+    }
+  }
+  const world = await warm();
+  first(world, () => new Response("", { status: 508, headers: { "x-mesh-error": "loop" } }));
+  const own = await world.request("/api/service/rag/");
+  assert.deepEqual([own.status, tries(own)], [508, "1"], "a node's own");
+});
+
 test("a node's own errors and those of backends pass, whatever their status", async () => {
   const marks: Record<string, string>[] = [{ "x-mesh-worker": "w" }, { "x-mesh-error": "timeout" }];
   for (const status of [400, 403, 404, 429, 500, 502, 503, 504, 521, 530]) {
@@ -287,6 +313,12 @@ test("a node that is no node any more is given up when it is asked", async () =>
     const response = await world.request("/api/service/rag/");
     assert.deepEqual([response.status, tries(response)], [200, "2"]);
   }
+  const world = await warm();
+  first(world, (node) => {
+    node.health = () => new Response("", { headers: { "x-mesh-tries": "0" } });
+    return "silent";
+  });
+  assert.equal(tries(await world.request("/api/service/rag/")), "2", "an edge is none");
 });
 
 test("a node that stops to answer later is given up then", async () => {
@@ -311,12 +343,28 @@ test("an answer that comes while the node is asked counts", async () => {
   assert.ok(met.node?.questions[0]?.init.signal?.aborted, "nobody waits for the question");
 });
 
-test("it is asked 16 times at most, and then waited for", async () => {
+test("a node is asked while there are calls left, and given up 60 s later", async () => {
+  for (const [init, expected] of [
+    [{}, [200, null, "2"]],
+    [SHORT, [504, "timeout", "1"]],
+  ] as const) {
+    const world = await warm();
+    const met = first(world, () => "silent");
+    const before = world.elapsed;
+    const response = await world.request("/api/service/rag/", init);
+    assert.deepEqual([response.status, reason(response), tries(response)], expected);
+    assert.equal(met.node?.questions.length, 41);
+    assert.equal(met.node?.questions.at(-1)?.at, before + 607_000);
+    assert.equal(world.elapsed - before, 667_000);
+    assert.ok(met.node?.got[0]?.init.signal?.aborted, "given up, it is closed");
+  }
+});
+
+test("an answer after the last question counts", async () => {
   const world = await warm();
-  const met = first(world, (node) => ({ after: 1_000_000, give: node.ok("very slow") }));
-  const response = await world.request("/api/service/rag/");
+  first(world, (node) => ({ after: 660_000, give: node.ok("very slow") }));
+  const response = await world.request("/api/service/rag/", SHORT);
   assert.equal(await response.text(), "very slow");
-  assert.equal(met.node?.questions.length, 16);
 });
 
 test("no timer outlives the head of an answer, or an event stream would end by it", async () => {

@@ -70,6 +70,8 @@ test("everything else is not found, and no path leads to a node's own resources"
 test("the edge answers for its own health without the mesh", async () => {
   const world = new FakeWorld();
   assert.equal((await world.request("/health")).status, 200);
+  const asked = await world.request("/health", { headers: { "x-mesh-edge": "x" } });
+  assert.deepEqual([asked.status, asked.headers.get("x-mesh-tries")], [200, "0"], "so no edge takes it for a node");
   const head = await world.request("/health", { method: "HEAD" });
   assert.deepEqual([head.status, await head.text()], [200, ""]);
   assert.equal(world.reads.length, 0);
@@ -151,7 +153,7 @@ test("a secret that is none is told at once; without one nothing is signed", asy
   assert.deepEqual([response.status, reason(response)], [503, "edge_signature"]);
   delete world.env.EDGE_SECRET;
   assert.equal((await world.request("/api/service/rag/")).status, 200);
-  assert.equal(world.node("a").got[0]?.headers.get("x-mesh-edge"), null);
+  assert.equal(world.node("a").got[0]?.headers.get("x-mesh-edge"), "unsigned");
 });
 
 test("another secret signs from the next request on", async () => {
@@ -160,4 +162,29 @@ test("another secret signs from the next request on", async () => {
   world.env.EDGE_SECRET = `k2:${btoa("fedcba9876543210")}`;
   await world.request("/api/service/rag/");
   assert.match(world.node("a").got[1]?.headers.get("x-mesh-edge") ?? "", /^kid=k2,/);
+});
+
+test("what is signed is text that nodes can read, or a bad request", async () => {
+  const world = new FakeWorld(["a"]);
+  for (const name of ["x-mesh-service", "x-mesh-version", "x-mesh-worker"]) {
+    for (const value of ["\xff", "rag\x7f", "r\x01ag", "1\x80"]) {
+      const response = await world.request("/api/services", { headers: { [name]: value } });
+      assert.deepEqual([response.status, reason(response)], [400, "bad_request"], `${name}: ${JSON.stringify(value)}`);
+    }
+    assert.equal(world.node("a").got.length, 0);
+    assert.equal((await world.request("/api/services", { headers: { [name]: "a\t ~" } })).status, 200);
+    world.node("a").got.length = 0;
+  }
+});
+
+test("a request that an edge has signed is a loop, whatever it is for", async () => {
+  const world = new FakeWorld(["a"]);
+  for (const target of ["/api/service/rag/", "/api/services", "/api/admin/workers", "/.mesh/summary", "/"]) {
+    const response = await world.request(target, { headers: { "x-mesh-edge": "" } });
+    const seen = [response.status, reason(response), response.headers.get("x-mesh-tries")];
+    assert.deepEqual(seen, [508, "loop", "0"], target);
+  }
+  const named = { "x-mesh-edge": "x", "x-mesh-service": "rag" };
+  assert.equal((await world.request("/health", { headers: named })).status, 508);
+  assert.equal(world.node("a").got.length, 0);
 });

@@ -98,9 +98,8 @@ def test_seeds_are_the_last_resort(launch, make_mesh):
     assert served_by(edge, seed, 6) == {seed[0]}
 
 
-def test_seeds_are_asked_when_the_store_fails(launch, kind, mesh):
-    if kind == "worker":
-        pytest.skip("the binding of a Worker does not fail here")
+@pytest.mark.parametrize("kind", ["meshedge"], scope="session")
+def test_seeds_are_asked_when_the_rest_api_of_the_store_fails(launch, mesh):
     edge = launch(None, counted=True, seeds=[mesh[0].url])
     edge.harness.control(status=500, left=1000)
     assert edge.get(echo()).status == 200

@@ -151,6 +151,17 @@ export class FakeWorld {
     });
   }
 
+  /** What goes on in the background, and would outlive its client. */
+  get background(): number {
+    return this.#background.length;
+  }
+
+  /** Ends all that is under way, as the runtime may. */
+  cancel(): void {
+    this.#timers.clear();
+    this.#background.length = 0;
+  }
+
   /** Lets time pass until the promise is settled, and what goes on in the background. */
   async run<T>(promise: Promise<T>): Promise<T> {
     let settled = false;
