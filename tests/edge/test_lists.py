@@ -25,8 +25,8 @@ def test_a_cold_edge_answers_by_the_stored_list(launch, mesh):
     assert answer.tries == 1
 
 
-def test_all_nodes_are_used(standing):
-    assert served_by(standing.edge, standing.mesh, 80) == set(standing.mesh)
+def test_all_nodes_are_used(launch, mesh):
+    assert served_by(launch(mesh.summary()), mesh, 80) == set(mesh)
 
 
 def test_a_node_appears_without_a_write(launch, mesh):
