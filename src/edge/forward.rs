@@ -21,11 +21,12 @@ use super::search::{Found, Search};
 use crate::router::proxy::body::{End, ProxyBody, Watched};
 use crate::router::proxy::drain::Active;
 use crate::router::proxy::entry::switch;
-use crate::router::proxy::front::{check, no_connect};
+use crate::router::proxy::front::{check, no_connect, nothing_here};
 use crate::router::proxy::headers::{self, Sender};
 use crate::router::proxy::http1::{AnswerBody, Http1};
 use crate::router::proxy::pace::Paced;
 use crate::router::proxy::reply::Failure;
+use crate::router::proxy::resources;
 use crate::router::proxy::serve::{Answers, Client};
 use crate::router::proxy::target::host_of;
 use crate::router::proxy::tunnel::{ClientTunnel, TunnelBody, client_side};
@@ -99,13 +100,16 @@ impl Edge {
         match way {
             Way::Node => {}
             Way::Health => {
-                return Ok(reply::health(method, self.is_draining.load(Ordering::Relaxed), version));
+                return Ok(reply::readable(resources::health(
+                    method,
+                    self.is_draining.load(Ordering::Relaxed),
+                )));
             }
-            Way::Nothing => return Err(reply::not_found()),
+            Way::Nothing => return Err(nothing_here()),
             Way::Admin => {
-                let Some(token) = &self.token else { return Err(reply::not_found()) };
+                let Some(token) = &self.token else { return Err(nothing_here()) };
                 if !matches!(*method, Method::GET | Method::HEAD) {
-                    return Ok(reply::only_reading(version));
+                    return Ok(reply::readable(resources::only_reading()));
                 }
                 let shown = request.headers_mut().remove(AUTHORIZATION);
                 if !shown.is_some_and(|shown| token.matches(shown.as_bytes())) {

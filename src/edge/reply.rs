@@ -1,7 +1,7 @@
 //! Answers of the edge's own: in JSON, for front ends of any origin.
 
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{Method, Response, StatusCode, Version};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Response, StatusCode, Version};
 use serde_json::json;
 
 use crate::router::proxy::body::ProxyBody;
@@ -112,40 +112,11 @@ pub(super) fn looped() -> Failure {
     Failure::new(StatusCode::LOOP_DETECTED, "loop", message)
 }
 
-/// 404.
-pub(super) fn not_found() -> Failure {
-    let message =
-        "nothing is served at this path; services are at /api/service/{name}/, the list at /api/services";
-    Failure::new(StatusCode::NOT_FOUND, "not_found", message)
-}
-
 /// 401.
 pub(super) fn unauthorized(version: Version) -> Response<ProxyBody> {
     let message = "this path needs the admin token: Authorization: Bearer";
     let mut response = failed(Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", message), version);
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    response
-}
-
-/// 405, for what can only be read.
-pub(super) fn only_reading(version: Version) -> Response<ProxyBody> {
-    let failure = Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method", "only GET and HEAD are served here");
-    let mut response = failed(failure, version);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-    response
-}
-
-/// `GET /health`.
-pub(super) fn health(method: &Method, is_draining: bool, version: Version) -> Response<ProxyBody> {
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        return only_reading(version);
-    }
-    let (status, word) =
-        if is_draining { (StatusCode::SERVICE_UNAVAILABLE, "draining") } else { (StatusCode::OK, "ok") };
-    let mut response = readable(json_response(status, json!({ "status": word }).to_string()));
-    if is_draining {
-        response.headers_mut().insert(headers::ERROR, HeaderValue::from_static("draining"));
-    }
     response
 }
 

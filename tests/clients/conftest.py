@@ -5,7 +5,7 @@ import pytest
 from support import backend
 from support.mesh import Mesh
 
-FIGURES = []
+pytest_plugins = ["support.figures"]
 
 
 @pytest.fixture(scope="session")
@@ -49,16 +49,3 @@ def ingress(request, mesh):
 def nobody_dies(mesh):
     yield
     mesh.assert_alive()
-
-
-@pytest.fixture
-def figure():
-    """Keeps a measured line for the end of the run."""
-    return FIGURES.append
-
-
-def pytest_terminal_summary(terminalreporter):
-    if FIGURES:
-        terminalreporter.section("figures")
-        for line in FIGURES:
-            terminalreporter.write_line(line)

@@ -8,8 +8,7 @@ import pytest
 from support.edges import MeshEdge, Spares, Worker
 from support.fakes import Mesh
 
-pytest_plugins = ["support.offline"]
-FIGURES = []
+pytest_plugins = ["support.figures", "support.offline"]
 
 
 @pytest.fixture(scope="session")
@@ -124,16 +123,3 @@ def standing(shared):
     assert not shared.edge.unsound()
     for node in shared.mesh:
         node.service = node.gateway = None
-
-
-@pytest.fixture
-def figure():
-    """Keeps a measured line for the end of the run."""
-    return FIGURES.append
-
-
-def pytest_terminal_summary(terminalreporter):
-    if FIGURES:
-        terminalreporter.section("figures")
-        for line in FIGURES:
-            terminalreporter.write_line(line)

@@ -195,7 +195,8 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Failure> {
     }
 }
 
-fn nothing_here() -> Failure {
+/// 404.
+pub(crate) fn nothing_here() -> Failure {
     let message =
         "nothing is served at this path; services are at /api/service/{name}/, the list at /api/services";
     Failure::new(StatusCode::NOT_FOUND, "not_found", message)

@@ -25,7 +25,7 @@ mod places;
 mod rate;
 mod reach;
 pub(crate) mod reply;
-mod resources;
+pub(crate) mod resources;
 mod resumed;
 mod search;
 pub(crate) mod serve;

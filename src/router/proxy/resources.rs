@@ -46,25 +46,30 @@ impl Proxy {
 
     /// `GET /health`.
     pub(super) fn health<B>(&self, request: &Request<B>) -> Response<ProxyBody> {
-        if !reads(request) {
-            return only_reading();
-        }
-        let draining = self.draining();
-        let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-        let word = if draining { "draining" } else { "ok" };
-        let mut response = json_response(status, json!({ "status": word }).to_string());
-        if draining {
-            response.headers_mut().insert(headers::ERROR, HeaderValue::from_static("draining"));
-        }
-        response
+        health(request.method(), self.draining())
     }
+}
+
+/// Whether a program serves, which a node and an edge tell alike.
+pub(crate) fn health(method: &Method, is_draining: bool) -> Response<ProxyBody> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return only_reading();
+    }
+    let (status, word) =
+        if is_draining { (StatusCode::SERVICE_UNAVAILABLE, "draining") } else { (StatusCode::OK, "ok") };
+    let mut response = json_response(status, json!({ "status": word }).to_string());
+    if is_draining {
+        response.headers_mut().insert(headers::ERROR, HeaderValue::from_static("draining"));
+    }
+    response
 }
 
 fn reads<B>(request: &Request<B>) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
-fn only_reading() -> Response<ProxyBody> {
+/// 405, for what can only be read.
+pub(crate) fn only_reading() -> Response<ProxyBody> {
     let failure = Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method", "only GET and HEAD are served here");
     let mut response = failure.into_response(false);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
